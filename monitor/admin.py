@@ -1,0 +1,184 @@
+"""The monitor's place in the Django admin."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+from uuid import UUID
+
+from django.contrib import admin
+from django.contrib.admin.utils import unquote
+from django.core.exceptions import PermissionDenied
+from django.db.models import QuerySet, Value
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect
+from django.urls import path, reverse
+from django.utils.html import format_html
+from django.utils.translation import gettext
+from django.utils.translation import gettext_lazy as _
+
+from .dashboard import pages
+from .dashboard.feed import payload
+from .models import Action, Connection, Event, Live
+
+
+class ReadOnlyAdmin(admin.ModelAdmin):
+    """Records are facts: staff look at them, and nobody changes them here."""
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+
+@admin.register(Live)
+class LiveAdmin(ReadOnlyAdmin):
+    """The dashboard and the connections' pages, under a model's addresses."""
+
+    def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return request.user.has_perm("monitor.view_connection")
+
+    def has_module_permission(self, request: HttpRequest) -> bool:
+        return self.has_view_permission(request)
+
+    def get_urls(self) -> list[Any]:
+        view = self._guarded
+        return [
+            path("", view(self.live_page), name="monitor_live_changelist"),
+            path(
+                "disconnect/",
+                view(self.disconnect_asked),
+                name="monitor_live_disconnect",
+            ),
+            path("<uuid:pk>/", view(self.one_page), name="monitor_live_connection"),
+            path(
+                "<uuid:pk>/actions/",
+                view(self.actions_fragment),
+                name="monitor_live_actions",
+            ),
+        ]
+
+    def live_page(self, request: HttpRequest) -> HttpResponse:
+        return pages.live(request, self._context(request))
+
+    def one_page(self, request: HttpRequest, pk: UUID) -> HttpResponse:
+        return pages.connection(request, pk, self._context(request))
+
+    def actions_fragment(self, request: HttpRequest, pk: UUID) -> HttpResponse:
+        return pages.actions(request, pk)
+
+    def disconnect_asked(self, request: HttpRequest) -> HttpResponse:
+        if not request.user.has_perm("monitor.disconnect_connection"):
+            raise PermissionDenied
+        return pages.disconnect(request)
+
+    def _guarded(self, page: Callable[..., HttpResponse]) -> Callable[..., Any]:
+        """Ask visitors to log in, and refuse those who have and may not look."""
+
+        def allowed(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+            if not self.has_view_permission(request):
+                raise PermissionDenied
+            return page(request, *args, **kwargs)
+
+        in_admin = self.admin_site.admin_view(allowed)
+
+        def guarded(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+            # The admin would offer its login to somebody who is logged in already.
+            if request.user.is_authenticated and not request.user.is_staff:
+                raise PermissionDenied
+            return in_admin(request, *args, **kwargs)
+
+        return guarded
+
+    def _context(self, request: HttpRequest) -> dict[str, Any]:
+        return {**self.admin_site.each_context(request), "opts": self.opts}
+
+
+class KeptWholeAdmin(ReadOnlyAdmin):
+    """A list of records, newest first, that never counts them all."""
+
+    show_full_result_count = False
+    list_per_page = 50
+
+
+@admin.register(Connection)
+class ConnectionAdmin(KeptWholeAdmin):
+    list_display = [
+        *("opened_at", "who", "path", "client", "closed_at", "close_code", "cause"),
+        *("messages_in", "messages_out"),
+    ]
+    list_filter = [
+        ("closed_at", admin.EmptyFieldListFilter),
+        *("cause", "opened_at", "route", "process"),
+    ]
+    search_fields = [
+        *("username", "path", "client_host", "user_agent", "session_hash", "detail")
+    ]
+    date_hierarchy = "opened_at"
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Connection]:
+        return super().get_queryset(request).defer("scope")
+
+    def change_view(
+        self, request: HttpRequest, object_id: str, *args: Any, **kwargs: Any
+    ) -> HttpResponse:
+        """A connection has one page, which says more than a form could."""
+        return redirect("admin:monitor_live_connection", UUID(unquote(object_id)))
+
+    @admin.display(description=_("user"), ordering="username")
+    def who(self, connection: Connection) -> str:
+        return connection.username or gettext("anonymous")
+
+
+@admin.register(Event)
+class EventAdmin(KeptWholeAdmin):
+    list_display = ["at", "kind", "who", "path", "client", "shown", "size"]
+    list_filter = ["kind", "at", "process"]
+    list_select_related = False
+    date_hierarchy = "at"
+    fields = [
+        *("at", "kind", "who", "path", "client", "shown", "size", "code", "detail"),
+        *("connection_page", "process", "seq"),
+    ]
+
+    def get_search_fields(self, request: HttpRequest) -> list[str]:
+        # A search that finds a word tells that it is there.
+        readable = request.user.has_perm("monitor.view_payload")
+        return ["username", "path", "client", "detail", *(["text"] if readable else [])]
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Event]:
+        """Without the right to read texts, they do not leave the database."""
+        events = super().get_queryset(request)
+        if request.user.has_perm("monitor.view_payload"):
+            return events.annotate(readable=Value(True))
+        return events.defer("text").annotate(readable=Value(False))
+
+    @admin.display(description=_("user"), ordering="username")
+    def who(self, event: Event) -> str:
+        return event.username or gettext("anonymous")
+
+    @admin.display(description=_("text"))
+    def shown(self, event: Any) -> str:
+        text = event.text if event.readable else ""
+        return payload(event, text, event.readable)
+
+    @admin.display(description=_("connection"))
+    def connection_page(self, event: Event) -> str:
+        url = reverse("admin:monitor_live_connection", args=[event.connection_id])
+        return format_html('<a href="{}">{}</a>', url, event.connection_id)
+
+
+@admin.register(Action)
+class ActionAdmin(KeptWholeAdmin):
+    list_display = ["asked_at", "kind", "target", "asked_by_name", "reason", "result"]
+    list_filter = ["result", "kind", "asked_at"]
+    search_fields = ["target", "asked_by_name", "reason", "detail"]
+    date_hierarchy = "asked_at"
+    fields = [
+        *("asked_at", "asked_by_name", "kind", "target", "reason"),
+        *("result", "detail", "finished_at"),
+    ]

@@ -1,0 +1,70 @@
+"""Tells at the start what would not work later."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from typing import Any
+
+from django.core.checks import CheckMessage, Error
+from django.db import connection
+
+from .conf import settings
+from .recording.statements import VENDORS
+
+SQLITE_NEEDED = (3, 35)  # UPDATE … FROM (3.33), and what json_each is joined with
+
+
+def check_setup(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
+    """The journal's directory and the database are what the monitor needs."""
+    if not settings.ENABLED:
+        return []
+    return [*_check_journal(), *_check_database()]
+
+
+def _check_journal() -> list[CheckMessage]:
+    directory = settings.JOURNAL_DIR
+    if not directory:
+        return [
+            Error(
+                "MONITOR_JOURNAL_DIR is not set, so nothing can be recorded.",
+                hint="Set it to a directory on a local disk, such as "
+                'BASE_DIR / "monitor-journal", or set MONITOR_ENABLED = False.',
+                id="monitor.E001",
+            )
+        ]
+    existing = os.path.abspath(directory)
+    while not os.path.exists(existing):
+        existing = os.path.dirname(existing)
+    if not os.access(existing, os.W_OK | os.X_OK):
+        return [
+            Error(
+                f"MONITOR_JOURNAL_DIR, {directory}, cannot be written.",
+                hint=f"Give this user the right to write in {existing}.",
+                id="monitor.E002",
+            )
+        ]
+    return []
+
+
+def _check_database() -> list[CheckMessage]:
+    if connection.vendor not in VENDORS:
+        return [
+            Error(
+                f"The monitor cannot record into {connection.display_name}.",
+                hint="It supports SQLite 3.35 and PostgreSQL 14, or later ones.",
+                id="monitor.E003",
+            )
+        ]
+    if connection.vendor == "sqlite":
+        version = sqlite3.sqlite_version_info
+        if version < SQLITE_NEEDED:
+            return [
+                Error(
+                    f"This Python comes with SQLite {sqlite3.sqlite_version}; "
+                    "the monitor needs 3.35.",
+                    hint="Use a newer Python, or PostgreSQL.",
+                    id="monitor.E004",
+                )
+            ]
+    return []

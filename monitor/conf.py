@@ -1,0 +1,35 @@
+"""The settings of the monitor: a default for each, looked up live."""
+
+from typing import TYPE_CHECKING, Any
+
+import django.conf
+
+
+class Settings:
+    """Defaults; `MONITOR_<NAME>` in the project's settings goes before them."""
+
+    ENABLED = True
+    JOURNAL_DIR = ""  # a directory on a local disk; needed, see checks.py
+    JOURNAL_LIMIT = 256 * 2**20  # bytes kept on disk while the database is away
+    SEGMENT_SIZE = 4 * 2**20  # bytes of one file of the journal
+    BATCH_INTERVAL = 0.05  # seconds that events may wait for others
+    BATCH_SIZE = 500  # waiting events that end the wait early
+    TICK_INTERVAL = 0.25  # seconds between two ticks, at least
+    TEXT_LIMIT = 16 * 2**10  # bytes of a message's text that are kept (UTF-8)
+    SESSION_KEYS: list[str] = []  # session keys whose values may be kept
+    HEARTBEAT_INTERVAL = 5.0  # seconds
+    LEASE = 15.0  # seconds after the last heartbeat that a process counts as alive
+    LIVE_ROWS = 250  # connections shown on the dashboard
+    FEED_ROWS = 100  # events shown on the dashboard
+    PERMISSION_INTERVAL = 15.0  # seconds between two checks on an open dashboard
+    PULSE_INTERVAL = 2.0  # seconds; a dashboard that hears nothing for 5 greys
+    PROCESS_NAME = ""  # how this process is shown; default host:pid
+
+    if not TYPE_CHECKING:
+
+        def __getattribute__(self, name: str) -> Any:
+            default = super().__getattribute__(name)
+            return getattr(django.conf.settings, f"MONITOR_{name}", default)
+
+
+settings = Settings()

@@ -1,0 +1,222 @@
+"""Pushes the dashboard to staff."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import time
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+from channels.consumer import get_handler_name
+from channels.db import DatabaseSyncToAsync
+from channels.exceptions import StopConsumer
+from channels.generic.websocket import AsyncWebsocketConsumer
+from django.template.loader import render_to_string
+from django.utils import timezone
+from django.utils.translation import gettext as _
+
+from monitor.conf import settings
+from monitor.middleware import note_refusal
+from monitor.processes.ticks import GROUP
+from monitor.scope import session_key
+
+from . import feed
+from .board import Board, sections
+from .rows import Row
+from .viewer import Viewer
+
+logger = logging.getLogger("channelscope.monitor")
+
+SIGNED_OUT, FORBIDDEN, BAD_DATA, OUR_ERROR = 4401, 4403, 4400, 4500
+MOST_ROWS = 2000  # that a page may say it has
+JOIN_AGAIN_AFTER = 3600  # seconds; the in-memory layer forgets members after 24 h
+
+# Not the thread that every consumer of the process shares for its queries: a slow
+# look at the dashboard must not delay a chat.
+_executor = ThreadPoolExecutor(max_workers=1, thread_name_prefix="monitor-dashboard")
+
+
+async def in_thread(function: Any, *args: Any) -> Any:
+    """Run a function that asks the database, in the dashboards' own thread."""
+    run = DatabaseSyncToAsync(function, thread_sensitive=False, executor=_executor)
+    return await run(*args)
+
+
+class DashboardConsumer(AsyncWebsocketConsumer):
+    """The dashboard's socket, for staff with the right to view connections.
+
+    The page says what it has (`{"have": {section: [row ids]}}`), and is then brought
+    up to date after every tick, or after `MONITOR_PULSE_INTERVAL` without one.
+    `{"paused": bool}` stops the feed and lets it go on.
+    """
+
+    monitor_frames = False  # no watching the watcher
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        self.pushing: asyncio.Task[None] | None = None
+        try:
+            await super().__call__(scope, receive, send)
+        finally:
+            # disconnect() is not called on every end.
+            if self.pushing is not None:
+                self.pushing.cancel()
+            await self.leave()
+
+    async def dispatch(self, message: dict[str, Any]) -> None:
+        # As in Channels, without its hop to the shared database thread before each
+        # message: this consumer has its own.
+        await getattr(self, get_handler_name(message))(message)
+
+    # Handlers ------------------------------------------------------------------------
+
+    async def connect(self) -> None:
+        user = self.scope.get("user")
+        viewer = None if user is None else await in_thread(Viewer.of, user)
+        if viewer is None or not viewer.may_enter:
+            note_refusal(self.scope, "no right to view connections")
+            return await self.close()
+
+        self.viewer = viewer
+        self.board: Board | None = None
+        self.paused = False
+        self.ticked = asyncio.Event()
+        self.checked_at = time.monotonic()
+        await self.join()
+        await self.accept()
+        self.pushing = asyncio.create_task(self.push_until_closed())
+
+    async def receive(self, text_data: Any = None, bytes_data: Any = None) -> None:
+        if not await self.is_still_allowed():
+            return
+        command = _command(text_data)
+        if "have" in command:
+            self.board = Board(command["have"])
+        elif "paused" in command:
+            self.paused = command["paused"]
+        else:
+            return await self.close(code=BAD_DATA, reason="unknown command")
+        self.ticked.set()
+
+    async def monitor_tick(self, message: dict[str, Any]) -> None:
+        self.ticked.set()
+
+    async def websocket_disconnect(self, message: dict[str, Any]) -> None:
+        raise StopConsumer
+
+    # Pushing -------------------------------------------------------------------------
+
+    async def push_until_closed(self) -> None:
+        """Bring the page up to date whenever there may be something new."""
+        try:
+            while await self.is_still_allowed(within=settings.PERMISSION_INTERVAL):
+                await self.push()
+                await self.wait_for_tick()
+        except Exception:
+            # Nobody awaits this task; the page reconnects after 4500 and starts anew.
+            logger.exception("A dashboard could not be brought up to date")
+            await self.close(code=OUR_ERROR)
+
+    async def push(self) -> None:
+        """Send what the page does not show yet, and a sign of life."""
+        messages = []
+        if self.board is not None:
+            fresh = await in_thread(self.look)
+            messages = await in_thread(self.board.update, fresh)
+        for message in [*messages, _pulse()]:
+            await self.send(text_data=message)
+
+    def look(self) -> dict[str, list[Row]]:
+        """The rows of all sections that are not paused. Asks the database."""
+        fresh = sections(self.viewer)
+        if self.paused:
+            fresh.pop(feed.NAME, None)
+        return fresh
+
+    async def wait_for_tick(self) -> None:
+        try:
+            async with asyncio.timeout(settings.PULSE_INTERVAL):
+                await self.ticked.wait()
+        except TimeoutError:
+            pass
+        self.ticked.clear()
+
+    # Rights --------------------------------------------------------------------------
+
+    async def is_still_allowed(self, within: float = 0) -> bool:
+        """Ask again, if the last time was `within` seconds or longer ago.
+
+        Closes the socket if the user has signed out or may no longer look.
+        """
+        if time.monotonic() - self.checked_at < within:
+            return True
+        self.checked_at = time.monotonic()
+        self.viewer = await in_thread(Viewer.by_id, self.scope["user"].pk)
+        if not await in_thread(self.has_session):
+            await self.bid_farewell(SIGNED_OUT, _("You have signed out."))
+            return False
+        if not self.viewer.may_enter:
+            await self.bid_farewell(
+                FORBIDDEN, _("You no longer have the right to view connections.")
+            )
+            return False
+        return True
+
+    def has_session(self) -> bool:
+        """Whether the session that opened this socket still exists."""
+        key = session_key(self.scope)
+        return key is None or self.scope["session"].exists(key)
+
+    async def bid_farewell(self, code: int, reason: str) -> None:
+        await self.send(text_data=self.monitor_farewell(code, reason))
+        await self.close(code=code, reason=reason)
+
+    @staticmethod
+    def monitor_farewell(code: int, reason: str) -> str:
+        """The fragment that tells the reader why there will be no more news."""
+        context = {"code": code, "reason": reason}
+        return render_to_string("monitor/_farewell.html", context)
+
+    # The channel layer ---------------------------------------------------------------
+
+    async def join(self) -> None:
+        """Hear ticks. Without the layer, the page is brought up to date by the
+        pulse alone."""
+        try:
+            await self.channel_layer.group_add(GROUP, self.channel_name)
+        except Exception:
+            logger.warning("A dashboard hears no ticks", exc_info=True)
+
+    async def leave(self) -> None:
+        try:
+            await self.channel_layer.group_discard(GROUP, self.channel_name)
+        except Exception:
+            logger.warning("A dashboard could not leave its group", exc_info=True)
+
+
+def _command(text: str | None) -> dict[str, Any]:
+    """Read what the page says; {} if it makes no sense."""
+    try:
+        command = json.loads(text or "")
+    except (ValueError, RecursionError):
+        return {}
+    match command:
+        case {"have": dict(have)} if _are_rows(have):
+            return {"have": have}
+        case {"paused": bool(paused)}:
+            return {"paused": paused}
+    return {}
+
+
+def _are_rows(have: dict[str, Any]) -> bool:
+    return all(
+        isinstance(rows, list)
+        and len(rows) <= MOST_ROWS
+        and all(isinstance(row_id, str) for row_id in rows)
+        for rows in have.values()
+    )
+
+
+def _pulse() -> str:
+    return render_to_string("monitor/_pulse.html", {"now": timezone.now()})

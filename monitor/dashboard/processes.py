@@ -1,0 +1,65 @@
+"""Which processes serve, and how their recording fares."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.db.models import Count, Exists, OuterRef, Q
+from django.utils.translation import gettext as _
+
+from monitor.models import Process
+
+from . import figures
+from .rows import Cell, Row
+from .viewer import Viewer
+
+NAME = "processes"
+PERMISSION = "view_process"
+SHOWN = 50
+
+
+def query(viewer: Viewer) -> list[Row]:
+    """The processes that have not stopped, newest first. One query."""
+    open_connections = Count("connections", filter=Q(connections__closed_at=None))
+    alive = Process.objects.alive().filter(pk=OuterRef("pk"))
+    processes = (
+        Process.objects.filter(stopped_at=None)
+        .annotate(alive=Exists(alive), held=open_connections)
+        .order_by("-started_at")[:SHOWN]
+    )
+    return [_row(process) for process in processes]
+
+
+def _row(process: Any) -> Row:
+    lost = process.dropped + process.failures + process.set_aside
+    return Row(
+        id=f"process-{process.pk}",
+        cells=(
+            _state(process),
+            Cell("name", process.name, title=f"PID {process.pid}, {process.host}"),
+            Cell("server", process.server),
+            Cell("since", since=process.started_at),
+            Cell("held", figures.exact(process.held)),
+            Cell("journal", figures.size(process.journal_bytes)),
+            Cell(
+                "lost",
+                figures.exact(lost),
+                title=_(
+                    "%(dropped)d dropped, %(failures)d failures, %(aside)d set aside"
+                )
+                % {
+                    "dropped": process.dropped,
+                    "failures": process.failures,
+                    "aside": process.set_aside,
+                },
+                kind="bad" if lost else "",
+            ),
+        ),
+    )
+
+
+def _state(process: Any) -> Cell:
+    if process.alive:
+        return Cell("state", _("● alive"), kind="live")
+    title = _("No heartbeat for a while: paused, cut off or dead.")
+    return Cell("state", _("◌ unknown"), title=title, kind="unknown")

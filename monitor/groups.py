@@ -1,0 +1,29 @@
+"""The two groups that staff get their rights from."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.apps import apps
+from django.db import DEFAULT_DB_ALIAS
+
+VIEW = ("view_process", "view_connection", "view_event", "view_action")
+GROUPS = {
+    "Monitor viewers": VIEW,
+    "Monitor operators": (*VIEW, "view_payload", "disconnect_connection"),
+}
+
+
+def make_groups(using: str = DEFAULT_DB_ALIAS, **kwargs: Any) -> None:
+    """Make the groups and give them their permissions; take nothing away.
+
+    Runs after every `migrate`, once the permissions exist.
+    """
+    Group = apps.get_model("auth", "Group")
+    Permission = apps.get_model("auth", "Permission")
+    for name, codenames in GROUPS.items():
+        group, _ = Group.objects.using(using).get_or_create(name=name)
+        permissions = Permission.objects.using(using).filter(
+            content_type__app_label="monitor", codename__in=codenames
+        )
+        group.permissions.add(*permissions)

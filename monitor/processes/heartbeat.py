@@ -1,0 +1,56 @@
+"""This process's row: its name, its lease, and what it says of its recording."""
+
+from __future__ import annotations
+
+import os
+import socket
+import sys
+import uuid
+from typing import Any
+
+from django.db.models.functions import Now
+
+from monitor.conf import settings
+from monitor.models import Process
+
+
+def register(process_id: uuid.UUID) -> None:
+    """Write the row of a process that begins, once."""
+    host = socket.gethostname()
+    Process.objects.get_or_create(
+        id=process_id,
+        defaults={
+            "name": settings.PROCESS_NAME or f"{host}:{os.getpid()}",
+            "host": host,
+            "pid": os.getpid(),
+            "server": server_name(),
+            "started_at": Now(),
+            "seen_at": Now(),
+        },
+    )
+
+
+def beat(process_id: uuid.UUID, **health: Any) -> None:
+    """Renew the lease, by the database's clock, and report the process's health."""
+    Process.objects.filter(id=process_id).update(seen_at=Now(), **health)
+
+
+def report(process_id: uuid.UUID, **health: Any) -> None:
+    """Write what a process says of itself, between two heartbeats."""
+    Process.objects.filter(id=process_id).update(**health)
+
+
+def end(process_id: uuid.UUID, lost: bool) -> None:
+    """Note that a process has stopped, or is known to be dead."""
+    Process.objects.filter(id=process_id, stopped_at=None).update(
+        stopped_at=Now(), lost=lost
+    )
+
+
+def server_name() -> str:
+    """The ASGI server that runs this process, as far as its modules tell."""
+    # Daphne's app is imported in every process of a project that installs it.
+    for name in ("uvicorn", "hypercorn", "daphne"):
+        if f"{name}.server" in sys.modules or f"{name}.run" in sys.modules:
+            return name
+    return ""

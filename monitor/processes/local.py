@@ -1,0 +1,177 @@
+"""This process: what it holds open, writes down and is asked to do."""
+
+from __future__ import annotations
+
+import asyncio
+import atexit
+import itertools
+import logging
+import os
+import time
+from pathlib import Path
+from typing import Any
+
+import orjson
+from django.core.exceptions import ImproperlyConfigured
+
+from monitor.conf import settings
+from monitor.ids import time_ordered_uuid
+from monitor.models import Connection, Event
+from monitor.recording.journal import Journal, Lock
+from monitor.recording.recorder import Recorder
+from monitor.recording.writer import Writer
+
+from . import recovery
+from .commands import Commands
+from .duties import Duties
+from .registry import Registry
+from .ticks import Ticker
+
+logger = logging.getLogger("channelscope.monitor")
+
+FAILURES_TOLD_EVERY = 60.0  # seconds; their number is on the process's row
+
+
+class LocalProcess:
+    """Everything that one server process keeps for the monitor.
+
+    The event loop appends to the journal and keeps the registry; one thread, the
+    writer's, does everything that touches the database: see `Duties`.
+    """
+
+    def __init__(self) -> None:
+        self.id = time_ordered_uuid()
+        self.pid = os.getpid()
+        self.directory = journal_directory()
+        self.journal = Journal(self.directory / str(self.id))
+        self.lock = Lock(self.directory / f"{self.id}.lock")
+        self.registry = Registry()
+        self.commands = Commands(self.id, self.registry, self.wake)
+        self.ticker = Ticker()
+        self.duties = Duties(self)
+        self.writer = Writer(self.duties.turn)
+        self.messages_in = self.messages_out = 0
+        self.dropped = self.failures = self.set_aside = 0
+        self.started = self.stopping = False
+        self.asked = False  # staff asked for something, says the layer
+        self._seq = itertools.count(1)
+        self._failure_told_at = -FAILURES_TOLD_EVERY
+
+    # From the event loop -------------------------------------------------------------
+
+    def start(self) -> None:
+        """Take the lock and start the writer, on the first call."""
+        if self.started:
+            return
+        self.started = True
+        self.lock.take()
+        self.writer.start()
+        atexit.register(self.stop)
+
+    def add(self, recorder: Recorder) -> None:
+        """Hold a connection; hear what staff ask for as long as there are any."""
+        self.start()
+        if not self.registry:
+            self.ticker.loop = asyncio.get_running_loop()
+            self.commands.listen()
+        self.registry.add(recorder)
+
+    def discard(self, recorder: Recorder) -> None:
+        """Let go of a connection that has ended."""
+        self.registry.discard(recorder)
+        if not self.registry:
+            self.commands.stop_listening()
+
+    def touched(self, recorder: Recorder) -> None:
+        """Hear that a connection's counts have changed, and no event says so."""
+        self.registry.touched.add(recorder)
+        self.writer.wake()
+
+    def note(self, record: dict[str, Any]) -> None:
+        """Append an event to the journal. OSError if the disk refuses it."""
+        full = self.journal.waiting > settings.JOURNAL_LIMIT
+        if full and record["kind"] == Event.Kind.RECEIVE:
+            self.dropped += 1
+            return
+        line = orjson.dumps({"seq": next(self._seq), **record}) + b"\n"
+        try:
+            self.journal.append(line, settings.SEGMENT_SIZE)
+        except OSError:
+            self.dropped += 1
+            raise
+        self.writer.wake()
+
+    def wake(self) -> None:
+        """Look at once for what staff asked. From any thread."""
+        self.asked = True
+        self.writer.wake(urgent=True)
+
+    def count_failure(self, message: str) -> None:
+        """Count the exception being handled; log one a minute."""
+        self.failures += 1
+        if time.monotonic() - self._failure_told_at >= FAILURES_TOLD_EVERY:
+            self._failure_told_at = time.monotonic()
+            logger.exception("%s (failure number %d)", message, self.failures)
+
+    async def close_all(self, code: int, reason: str) -> None:
+        """Close every connection that is held here, because the server stops."""
+        closing = [
+            recorder.disconnect(code, reason, Connection.Cause.SERVER, detail=reason)
+            for recorder in self.registry
+        ]
+        await asyncio.gather(*closing, return_exceptions=True)
+
+    # From the main thread ------------------------------------------------------------
+
+    def recover(self) -> int:
+        """Take over from dead processes of this host; return how many there were."""
+        return recovery.recover(self.directory, self.id, self.duties.store)
+
+    def stop(self, timeout: float = 5.0) -> bool:
+        """Store what waits, and end; False if that took longer than `timeout`.
+
+        What is left in the journal is stored by the next process that starts here.
+        """
+        if not self.started or self.stopping:
+            return True
+        atexit.unregister(self.stop)
+        for recorder in self.registry:
+            # Its application outlived the server's patience.
+            recorder.end(Event.Kind.DISCONNECT, Connection.Cause.SERVER)
+        self.stopping = True
+        ended = self.writer.stop(timeout)
+        self.journal.close()
+        if ended and not self.journal.waiting:
+            self.journal.remove()
+            self.lock.path.unlink(missing_ok=True)
+            self.lock.release()
+            return True
+        logger.warning(
+            "%d bytes wait in %s for the next start",
+            self.journal.waiting,
+            self.journal.directory,
+        )
+        return False
+
+
+_process: LocalProcess | None = None
+
+
+def local_process() -> LocalProcess:
+    """Return this process; a new one after a fork, and after a stop."""
+    global _process
+    if _process is None or _process.pid != os.getpid() or _process.stopping:
+        _process = LocalProcess()
+    return _process
+
+
+def journal_directory() -> Path:
+    """Return `MONITOR_JOURNAL_DIR`, made if need be. ImproperlyConfigured."""
+    if not settings.JOURNAL_DIR:
+        raise ImproperlyConfigured(
+            "Set MONITOR_JOURNAL_DIR to a directory on a local disk: the monitor "
+            "keeps there what it has not stored yet."
+        )
+    directory = Path(settings.JOURNAL_DIR)
+    directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+    return directory

@@ -1,0 +1,145 @@
+"""The journal of a process: what it has seen and not yet stored, on disk.
+
+Numbered files ("segments") of one JSON object a line. Appending is one write(2) into
+the page cache: it survives the death of the process at any moment (not a power cut).
+The reader deletes a segment once all of it is stored and a later one exists.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import shutil
+from pathlib import Path
+from typing import NamedTuple
+
+READ_SIZE = 2**20  # bytes
+
+
+class Position(NamedTuple):
+    """A place in a journal: everything before it is stored."""
+
+    segment: int
+    offset: int  # bytes
+
+
+class Lock:
+    """A file that a process holds locked for as long as it lives.
+
+    Whoever can take it knows that its owner is dead. It lies beside the journal, not
+    in it, so that it outlasts the last segment.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._file: int | None = None
+
+    def take(self) -> bool:
+        """Take the lock; False if somebody else has it."""
+        file = os.open(self.path, os.O_RDWR | os.O_CREAT, 0o600)
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(file)
+            return False
+        self._file = file
+        return True
+
+    def release(self) -> None:
+        """Give the lock up."""
+        if self._file is not None:
+            os.close(self._file)
+            self._file = None
+
+
+class Journal:
+    """The segments in one directory: one process appends, one thread reads."""
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+        self.written = 0  # bytes appended
+        self.stored = 0  # bytes of them that are in the database
+        self._file: int | None = None
+        self._segment = 0
+        self._segment_bytes = 0
+        self._torn = False
+
+    @property
+    def waiting(self) -> int:
+        """Bytes that are appended and not stored."""
+        return self.written - self.stored
+
+    def append(self, line: bytes, segment_size: int) -> None:
+        """Append one line, which ends in a newline. OSError if the disk is full."""
+        if self._file is None or self._segment_bytes >= segment_size:
+            self._next_segment()
+        assert self._file is not None
+        if self._torn:
+            line = b"\n" + line  # ends what a full disk left behind
+        count = os.write(self._file, line)
+        self._segment_bytes += count
+        self.written += count
+        self._torn = count < len(line)
+        if self._torn:
+            raise OSError("The journal took only a part of a line: is the disk full?")
+
+    def start(self) -> Position:
+        """The place of the oldest line that there is."""
+        segments = self._segments()
+        return Position(segments[0] if segments else 1, 0)
+
+    def read(self, position: Position) -> tuple[list[bytes], Position]:
+        """Return some of the lines behind `position`, and the place behind them.
+
+        No lines means that there are none, for now. Empty and unfinished lines are
+        passed over.
+        """
+        # Asked before reading: whoever began the next segment had finished this one.
+        finished = self._path(position.segment + 1).exists()
+        try:
+            with open(self._path(position.segment), "rb") as file:
+                file.seek(position.offset)
+                data = file.read(READ_SIZE)
+                if data and b"\n" not in data:
+                    data += file.readline()  # longer than READ_SIZE
+        except FileNotFoundError:
+            data = b""
+        end = data.rfind(b"\n") + 1
+        if end:
+            lines = [line for line in data[:end].split(b"\n") if line]
+            return lines, Position(position.segment, position.offset + end)
+        if finished:
+            return self.read(Position(position.segment + 1, 0))
+        return [], position
+
+    def forget(self, position: Position) -> None:
+        """Delete the segments before `position`."""
+        for segment in self._segments():
+            if segment < position.segment:
+                self._path(segment).unlink()
+
+    def remove(self) -> None:
+        """Delete the journal. Only for one whose every line is stored."""
+        self.close()
+        shutil.rmtree(self.directory, ignore_errors=True)
+
+    def close(self) -> None:
+        """Close the segment that is being written."""
+        if self._file is not None:
+            os.close(self._file)
+            self._file = None
+
+    def _next_segment(self) -> None:
+        self.close()
+        self.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._segment += 1
+        self._file = os.open(
+            self._path(self._segment), os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600
+        )
+        self._segment_bytes = 0
+
+    def _path(self, segment: int) -> Path:
+        return self.directory / f"{segment:08}.jsonl"
+
+    def _segments(self) -> list[int]:
+        return sorted(int(path.stem) for path in self.directory.glob("*.jsonl"))

@@ -1,0 +1,97 @@
+"""One thread that moves what the journal holds into the database."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+
+from django.db import Error, connection
+
+from monitor.conf import settings
+
+logger = logging.getLogger("channelscope.monitor")
+
+SHORTEST_RETRY = 0.1  # seconds
+LONGEST_RETRY = 2.0
+
+
+class Writer:
+    """Runs `work` whenever it is woken, and at least once in a heartbeat.
+
+    `work()` moves a batch and returns True if there is more. A database that is
+    away is tried again, ever more slowly, until it is back: what waits is on disk.
+    """
+
+    def __init__(self, work: Callable[[], bool]) -> None:
+        self.work = work
+        self.waiting = 0
+        self._some = threading.Event()
+        self._many = threading.Event()
+        self._stopping = False
+        self._retry = 0.0
+        self._thread = threading.Thread(
+            target=self._run, name="monitor-writer", daemon=True
+        )
+
+    def start(self) -> None:
+        """Start the thread."""
+        self._thread.start()
+
+    def wake(self, urgent: bool = False) -> None:
+        """Say that something waits; `urgent` ends the wait for more."""
+        self.waiting += 1
+        if not self._some.is_set():
+            self._some.set()
+        if urgent or self.waiting >= settings.BATCH_SIZE:
+            self._many.set()
+
+    def stop(self, timeout: float) -> bool:
+        """Store what waits and end the thread; False if that took too long."""
+        self._stopping = True
+        self._some.set()
+        self._many.set()
+        self._thread.join(timeout)
+        return not self._thread.is_alive()
+
+    def _run(self) -> None:
+        try:
+            while not self._stopping:
+                self._wait()
+                while self._attempt():
+                    pass
+            while self._attempt():
+                pass
+        finally:
+            connection.close()
+
+    def _wait(self) -> None:
+        if self._retry:
+            time.sleep(self._retry)
+        elif self._some.wait(settings.HEARTBEAT_INTERVAL):
+            self._many.wait(settings.BATCH_INTERVAL)
+        # Cleared before reading: what comes from now on wakes the thread again.
+        self._some.clear()
+        self._many.clear()
+        self.waiting = 0
+
+    def _attempt(self) -> bool:
+        try:
+            more = self.work()
+        except Error as error:
+            if not self._retry:
+                logger.error("The database refuses to record (%s); trying on", error)
+            connection.close()
+            self._retry = min(max(2 * self._retry, SHORTEST_RETRY), LONGEST_RETRY)
+            return False
+        except Exception:
+            # This thread must outlive any mistake in it: without it nothing is
+            # recorded until the process ends.
+            logger.exception("The writer failed; it tries again")
+            self._retry = LONGEST_RETRY
+            return False
+        if self._retry:
+            logger.warning("The database records again")
+        self._retry = 0.0
+        return more

@@ -1,0 +1,35 @@
+"""The map: what is routed, authenticated and recorded on its way in."""
+
+import os
+
+from django.core.asgi import get_asgi_application
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "project.settings")
+django_application = get_asgi_application()  # before anything that imports a model
+
+from channels.auth import AuthMiddlewareStack
+from channels.routing import ProtocolTypeRouter
+
+import chat.routing
+import monitor.dashboard.routing
+from monitor.middleware import MonitorMiddleware
+from monitor.routing import MonitorRouter
+
+from .origin import SameOriginOnly
+
+router = MonitorRouter(
+    [
+        *chat.routing.websocket_urlpatterns,
+        *monitor.dashboard.routing.websocket_urlpatterns,
+    ]
+)
+# The origin check stands inside the monitor, so that a refused handshake is recorded
+# with its cause; authentication stands outside, so that it is recorded with its user.
+recorded = MonitorMiddleware(SameOriginOnly(router))
+
+application = ProtocolTypeRouter(
+    {
+        "http": django_application,
+        "websocket": AuthMiddlewareStack(recorded),
+    }
+)

@@ -1,0 +1,74 @@
+"""`manage.py up`: everything that a start needs, then the server."""
+
+from importlib import import_module
+
+from django.conf import settings
+from django.core.management import call_command
+from django.core.management.base import BaseCommand, CommandError
+from django.db import connections
+
+from chat.ledger import ledger
+from monitor.processes.local import local_process
+from project import demo, installation
+from project.asgi import application
+
+RESTARTS = 4012
+REASON = "The server restarts."
+
+
+class Command(BaseCommand):
+    """Migrates, makes the demo accounts, and serves until SIGTERM or Ctrl-C."""
+
+    help = "Migrate, make the demo accounts on the first start, and serve."
+
+    def handle(self, **options):
+        try:
+            installation.check_exposure()
+            lock = installation.take_lock()
+            listener = installation.listen()
+        except installation.Refused as refused:
+            raise CommandError(str(refused)) from None
+
+        installation.raise_file_limit()
+        call_command("migrate", verbosity=0, interactive=False)
+        password = demo.make_accounts()
+        if settings.MONITOR_ENABLED:
+            self.recover()
+        self.introduce(installation.address(listener), password)
+        # The threads have connections of their own; this one would only grow old.
+        connections.close_all()
+        server = import_module(f"project.servers.{settings.SERVER}")
+        server.run(listener, application, say_goodbye)
+        self.finish()
+        if lock is not None:
+            lock.close()
+
+    def recover(self):
+        """Finish what processes that died here had begun, before anybody looks."""
+        process = local_process()
+        if taken_over := process.recover():
+            self.stdout.write(f"Took over from {taken_over} process(es) that died.")
+        process.start()
+
+    def introduce(self, address, password):
+        self.stdout.write(f"Channelscope on {settings.SERVER}: {address}/")
+        self.stdout.write(f"Dashboard: {address}/admin/monitor/live/")
+        if password:
+            self.stdout.write(f"Demo logins, password {password}")
+            for name, role in demo.ACCOUNTS.items():
+                self.stdout.write(f"  {name:<6} {role}")
+        self.stdout.write("Stop with Ctrl-C.")
+        self.stdout.flush()
+
+    def finish(self):
+        """Store what waits: messages first, then what was recorded of them."""
+        ledger.stop()
+        if settings.MONITOR_ENABLED:
+            local_process().stop()
+        self.stdout.write("Stopped; everything is stored.")
+
+
+async def say_goodbye():
+    """Close every recorded connection with a code that means: come back."""
+    if settings.MONITOR_ENABLED:
+        await local_process().close_all(RESTARTS, REASON)
