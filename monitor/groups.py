@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from django.apps import apps
+from django.apps import AppConfig, apps
+from django.contrib.auth.management import create_permissions
 from django.db import DEFAULT_DB_ALIAS
 
 VIEW = ("view_process", "view_connection", "view_event", "view_action")
@@ -14,11 +15,15 @@ GROUPS = {
 }
 
 
-def make_groups(using: str = DEFAULT_DB_ALIAS, **kwargs: Any) -> None:
+def make_groups(
+    app_config: AppConfig, using: str = DEFAULT_DB_ALIAS, **kwargs: Any
+) -> None:
     """Make the groups and give them their permissions; take nothing away.
 
-    Runs after every `migrate`, once the permissions exist.
+    Runs after every `migrate`.
     """
+    # Made after `migrate`, too, but later than this where auth is installed behind us.
+    create_permissions(app_config, verbosity=0, using=using)
     Group = apps.get_model("auth", "Group")
     Permission = apps.get_model("auth", "Permission")
     for name, codenames in GROUPS.items():

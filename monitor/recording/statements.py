@@ -9,11 +9,14 @@ from __future__ import annotations
 import uuid
 from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any
 
 import orjson
-from django.db import models
+from django.db import DataError, models
 from django.db.backends.base.base import BaseDatabaseWrapper
+
+Converters = list[tuple[str, Callable[[Any], Any] | None]]
 
 VENDORS = ("sqlite", "postgresql")
 
@@ -24,7 +27,10 @@ def insert(
     names: Sequence[str],
     rows: Sequence[dict[str, Any]],
 ) -> None:
-    """Insert `rows`, passing over those that are there already."""
+    """Insert `rows`, passing over those that are there already.
+
+    DataError for a value that is not of its field's kind, as from the database.
+    """
     if not rows:
         return
     fields = _fields(model, names)
@@ -91,16 +97,18 @@ def _json(
     rows: Iterable[dict[str, Any]],
 ) -> str:
     converters = [(field.attname, _converter(connection, field)) for field in fields]
-    return orjson.dumps(
-        [
-            {
-                name: value if convert is None or value is None else convert(value)
-                for name, convert in converters
-                for value in (row.get(name),)
-            }
-            for row in rows
-        ]
-    ).decode()
+    try:
+        return orjson.dumps([_converted(row, converters) for row in rows]).decode()
+    except (AttributeError, OverflowError, TypeError, ValueError) as error:
+        raise DataError(f"{type(error).__name__}: {error}") from error
+
+
+def _converted(row: dict[str, Any], converters: Converters) -> dict[str, Any]:
+    converted = {}
+    for name, convert in converters:
+        value = row.get(name)
+        converted[name] = value if convert is None or value is None else convert(value)
+    return converted
 
 
 def _converter(
@@ -132,8 +140,9 @@ def _sqlite_time(value: int | datetime) -> str:
     return _time(value).removesuffix("+00:00")  # Django keeps UTC, without saying so
 
 
-def _hex(value: str | uuid.UUID) -> str:
-    return str(value).replace("-", "")
+@lru_cache(maxsize=4096)  # the events of one connection come together
+def _hex(value: str) -> str:
+    return uuid.UUID(value).hex
 
 
 def _fields(model: type[models.Model], names: Iterable[str]) -> list[models.Field]:
