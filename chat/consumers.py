@@ -1,0 +1,160 @@
+"""The chat's websocket: from a client's frame to the ledger, the hub and back."""
+
+import logging
+import math
+
+from channels.exceptions import StopConsumer
+from channels.generic.websocket import AsyncWebsocketConsumer
+from django.conf import settings
+from django.db import Error
+
+from monitor.middleware import note_refusal
+from monitor.scope import describe, session_expiries, session_key
+
+from . import frames
+from .codes import CloseCode
+from .hub import local_hub
+from .incoming import Refused, before_of, client_id_of, decode, text_of
+from .ledger import Busy, ledger
+from .member import Member
+from .models import Message, Room
+from .rate import RateLimit
+from .reader import reader
+
+logger = logging.getLogger("channelscope.chat")
+
+QUESTION_RATE = 20.0  # pages of history and the like, a second for each user
+messages_sent = RateLimit()
+questions_asked = RateLimit()
+
+
+class ChatConsumer(AsyncWebsocketConsumer):
+    """A logged-in user in a room."""
+
+    member = None
+
+    async def __call__(self, scope, receive, send):
+        """Serve one connection.
+
+        Without a channel of its own, which the hub makes needless, and without the
+        hop to Django's one database thread that Channels makes for every message.
+        """
+        self.scope = scope
+        self.base_send = send
+        try:
+            while True:
+                await self.dispatch(await receive())
+        except StopConsumer:
+            pass
+        finally:
+            # `disconnect()` is not called when a server stops or a send fails.
+            if self.member is not None:
+                local_hub().leave(self.member)
+
+    async def dispatch(self, message):
+        match message["type"]:
+            case "websocket.connect":
+                await self.connect()
+            case "websocket.receive":
+                await self.receive(message.get("text"))
+            case "websocket.disconnect":
+                raise StopConsumer
+
+    async def connect(self):
+        if not self.scope["user"].is_authenticated:
+            note_refusal(self.scope, "anonymous")
+            await self.refuse(CloseCode.SIGNED_OUT, "Log in to chat.")
+            return
+        try:
+            await self.join()
+        except Room.DoesNotExist:
+            note_refusal(self.scope, "no such room")
+            await self.refuse(CloseCode.NO_SUCH_ROOM, "There is no such room.")
+        except Error:
+            logger.exception("A member could not join")
+            await self.refuse(CloseCode.OUR_ERROR, "The chat cannot be read just now.")
+
+    async def join(self):
+        slug = self.scope["url_route"]["kwargs"]["slug"]
+        room = await reader.ask(Room.objects.get, slug=slug)
+        messages, more = await reader.ask(Message.objects.history, room.pk)
+
+        await self.accept()
+        self.member = Member(room, self.base_send)
+        self.member.push(frames.history(messages, more, room.slug))
+        local_hub().join(self.member, seen=messages[-1].seq if messages else 0)
+
+    async def refuse(self, code, reason):
+        await self.accept()
+        await self.send(frames.bye(code, reason))
+        await self.close(code, reason)
+
+    async def receive(self, text):
+        if self.member is None or self.member.leaving:
+            return
+        content = {}
+        try:
+            content = decode(text)
+            await self.handle(content)
+        except Refused as refused:
+            self.answer(frames.error(refused, about=content.get("client_id")))
+        except Error:
+            logger.exception("A member could not be answered")
+            refused = Refused("unavailable", "Not just now; ask again soon.")
+            self.answer(frames.error(refused))
+
+    async def handle(self, content):
+        match content.get("type", "message"):
+            case "message":
+                await self.post(text_of(content), client_id_of(content))
+            case "history":
+                await self.show_history(content)
+            case "whoami":
+                await self.show_connection()
+            case _:
+                raise Refused("unknown-type", "Types are message, history and whoami.")
+
+    async def post(self, text, client_id):
+        self.take_turn(messages_sent, settings.CHAT_RATE)
+        room, author = self.member.room, self.scope["user"]
+        try:
+            await ledger.submit(room.pk, author, text, client_id)
+        except Room.DoesNotExist:
+            self.member.dismiss(CloseCode.NO_SUCH_ROOM, "This room was deleted.")
+        except Busy:
+            raise Refused("busy", "Too many messages wait; send it again.") from None
+        except Error:
+            raise Refused("not-stored", "Not stored; send it again.") from None
+
+    async def show_history(self, content):
+        before = before_of(content)
+        self.take_turn(questions_asked, QUESTION_RATE)
+        room = self.member.room
+        messages, more = await reader.ask(Message.objects.history, room.pk, before)
+        self.answer(frames.history(messages, more, room.slug))
+
+    async def show_connection(self):
+        self.take_turn(questions_asked, QUESTION_RATE)
+        facts = describe(self.scope)
+        key = session_key(self.scope)
+        if "session" in facts:
+            ends = await reader.ask(session_expiries, self.scope["session"], [key])
+            facts["session"]["expires_at"] = ends.get(key)
+        self.answer(frames.whoami(facts))
+
+    def take_turn(self, limit, rate):
+        """Refuse what comes too often from this user, on all their sockets together."""
+        if wait := limit.take(self.scope["user"].pk, rate):
+            raise Refused(
+                "rate",
+                f"Too fast; try again in {wait:.1f} s.",
+                retry_after=math.ceil(wait * 1000) / 1000,  # seconds
+            )
+
+    def answer(self, frame):
+        self.member.push(frame)
+
+    @staticmethod
+    def monitor_farewell(code, reason):
+        """The last frame before the monitor closes the connection."""
+        return frames.bye(code, reason)

@@ -1,0 +1,53 @@
+"""Work that is asked for more often than it needs doing."""
+
+import asyncio
+import logging
+
+logger = logging.getLogger("channelscope.chat")
+
+
+class Errand:
+    """A coroutine function that runs when asked, once at a time.
+
+    Asked while it runs, it runs once more. A task exists only while there is
+    something to do. A failure is logged, once until it works again; what was left
+    undone is for whoever asks next.
+    """
+
+    def __init__(self, function, pause=0):
+        self.function = function
+        self.pause = pause  # seconds between two runs
+        self.asked = False
+        self.failing = False
+        self.task = None
+
+    def ask(self):
+        """See to it that the function runs from its start after this call."""
+        self.asked = True
+        if self.task is None:
+            self.task = asyncio.create_task(self._run())
+
+    def cancel(self):
+        """Stop what is running."""
+        self.asked = False
+        if self.task is not None:
+            self.task.cancel()
+            self.task = None
+
+    async def _run(self):
+        while self.asked:
+            self.asked = False
+            await self._attempt()
+            await asyncio.sleep(self.pause)
+        self.task = None
+
+    async def _attempt(self):
+        try:
+            await self.function()
+        except Exception:
+            # Whoever asked does not wait for the end, and must not be hurt by it.
+            if not self.failing:
+                logger.exception("%s failed", self.function.__qualname__)
+            self.failing = True
+        else:
+            self.failing = False

@@ -1,0 +1,181 @@
+"""Brings what is stored to those who are in the room: a tick, then a query."""
+
+import asyncio
+import weakref
+from dataclasses import dataclass, field
+
+from monitor import presence
+
+from . import frames
+from .codes import CloseCode
+from .errand import Errand
+from .models import Message
+from .reader import reader
+from .ticks import Ticks
+
+GROUP = "chat"
+TICK = "chat.tick"
+
+
+@dataclass(eq=False, slots=True)
+class LocalRoom:
+    """The members of a room that are connected to this event loop."""
+
+    slug: str
+    delivered: int  # what every member has seen
+    members: set = field(default_factory=set)
+    roll: str | None = None  # the last frame that said who is here
+
+    def deliver(self, messages, since):
+        """Push messages, encoded once, all that there are after the number `since`.
+
+        Who joined meanwhile and has seen less must wait for a list that starts
+        earlier, or would miss some.
+        """
+        numbered_frames = [
+            (message.seq, frames.message(message, self.slug)) for message in messages
+        ]
+        for member in self.members:
+            if member.seen >= since:
+                member.catch_up(numbered_frames)
+        self.delivered = min(member.seen for member in self.members)
+
+    def call(self, roll):
+        """Say who is here, unless that was the last thing said."""
+        if roll != self.roll:
+            self.roll = roll
+            for member in self.members:
+                member.push(roll)
+
+    def dismiss_all(self, code, reason):
+        """Close every member's socket."""
+        for member in self.members:
+            member.dismiss(code, reason)
+
+
+class Hub:
+    """All members that are connected to one event loop.
+
+    One subscription and one query serve them all. While there are none, nothing
+    runs.
+    """
+
+    POLL_INTERVAL = 2.0  # seconds; heals a lost tick
+    ROLL_INTERVAL = 10.0  # seconds; a process that died sends no tick
+    ROLL_PAUSE = 0.25  # seconds between two roll calls
+    PASS = 100  # messages of one room in one pass; well below what a member queues
+
+    def __init__(self):
+        self.rooms = {}
+        self.stale = set()
+        self.delivery = Errand(self._deliver)
+        self.roll_call = Errand(self._call_roll, pause=self.ROLL_PAUSE)
+        self.ticks = Ticks([GROUP, presence.GROUP], self._on_tick)
+        self.pollers = []
+
+    def join(self, member, seen):
+        """Bring a member every message with a number above `seen`, in order."""
+        room_id = member.room.pk
+        if not self.rooms:
+            self._start()
+        room = self.rooms.setdefault(room_id, LocalRoom(member.room.slug, seen))
+        room.members.add(member)
+        member.seen = seen
+        # What others got while this member read the history is asked for again; they
+        # skip it.
+        room.delivered = min(room.delivered, seen)
+        self.look([room_id])
+        self._introduce(member, room)
+
+    def leave(self, member):
+        """Forget a member, if it ever joined."""
+        member.stop()
+        room = self.rooms.get(member.room.pk)
+        if room is None or member not in room.members:
+            return
+        room.members.remove(member)
+        if not room.members:
+            del self.rooms[member.room.pk]
+        if not self.rooms:
+            self._stop()
+
+    def committed(self, room_ids):
+        """Bring what was just stored to the members here, and tell the others."""
+        self.look(room_ids)
+        self.ticks.publish(GROUP, TICK)
+
+    def look(self, room_ids):
+        """Look soon whether rooms have something new."""
+        self.stale.update(room_id for room_id in room_ids if room_id in self.rooms)
+        if self.stale:
+            self.delivery.ask()
+
+    def _introduce(self, member, room):
+        if room.roll is None:
+            self.roll_call.ask()
+        else:
+            member.push(room.roll)
+
+    async def _deliver(self):
+        stale, self.stale = self.stale, set()
+        marks = {pk: self.rooms[pk].delivered for pk in stale if pk in self.rooms}
+        news = await reader.ask(Message.objects.news, marks, self.PASS)
+        for room_id, messages in news.items():
+            if room := self.rooms.get(room_id):
+                self._bring(room_id, room, messages, since=marks[room_id])
+
+    def _bring(self, room_id, room, messages, since):
+        if messages is None:
+            room.dismiss_all(CloseCode.NO_SUCH_ROOM, "This room was deleted.")
+            return
+        room.deliver(messages, since)
+        if len(messages) == self.PASS:
+            self.look([room_id])
+
+    async def _call_roll(self):
+        present = await reader.ask(presence.members, "chat", "slug")
+        for room in self.rooms.values():
+            names = None if present is None else present.get(room.slug, [])
+            room.call(frames.members(names))
+
+    def _on_tick(self, kind):
+        if kind in (None, TICK):
+            self.look(self.rooms)
+        if kind in (None, "presence.tick"):
+            self.roll_call.ask()
+
+    def _start(self):
+        self.ticks.start()
+        self.pollers = [
+            asyncio.create_task(_every(self.POLL_INTERVAL, self._look_everywhere)),
+            asyncio.create_task(_every(self.ROLL_INTERVAL, self.roll_call.ask)),
+        ]
+
+    def _stop(self):
+        self.ticks.stop()
+        self.delivery.cancel()
+        self.roll_call.cancel()
+        for poller in self.pollers:
+            poller.cancel()
+        self.pollers = []
+
+    def _look_everywhere(self):
+        self.look(self.rooms)
+
+
+async def _every(interval, function):
+    while True:
+        await asyncio.sleep(interval)
+        function()
+
+
+# Tasks and futures belong to a loop, so each loop has a hub. A server has one loop.
+_hubs = weakref.WeakKeyDictionary()
+
+
+def local_hub():
+    """Return the hub of the running event loop."""
+    loop = asyncio.get_running_loop()
+    if loop not in _hubs:
+        _hubs[loop] = Hub()
+    return _hubs[loop]

@@ -1,0 +1,77 @@
+"""What a client says: checked here, so that nothing after it meets a surprise."""
+
+import uuid
+
+import orjson
+
+FRAME_LIMIT = 64 * 2**10  # characters; 4,000 of text take at most 48,000 in JSON
+TEXT_LIMIT = 4000  # characters of a message
+SEQ_LIMIT = 2**63  # what the database takes
+
+
+class Refused(Exception):
+    """Something that a client asked for cannot be done.
+
+    `code` is for programs, `detail` says to people what to do instead, `retry_after`
+    is the number of seconds after which the same would be accepted.
+    """
+
+    def __init__(self, code, detail, retry_after=None):
+        super().__init__(detail)
+        self.code = code
+        self.detail = detail
+        self.retry_after = retry_after
+
+
+def decode(text):
+    """Return the object in a frame; None stands for a binary frame."""
+    if text is None:
+        raise Refused("binary", "Binary frames are not understood; send JSON text.")
+    if len(text) > FRAME_LIMIT:
+        raise Refused("too-large", f"A frame has at most {FRAME_LIMIT:,} characters.")
+    try:
+        # orjson limits nesting and numbers by itself, and takes no lone surrogates.
+        content = orjson.loads(text)
+    except (ValueError, UnicodeEncodeError):
+        raise Refused("not-json", "This is not valid JSON.") from None
+    if not isinstance(content, dict):
+        raise Refused("not-an-object", 'Send an object such as {"message": "hello"}.')
+    return content
+
+
+def text_of(content):
+    """Return the text of a message."""
+    text = content.get("message")
+    if text is None:
+        raise Refused("no-message", 'The key "message" is missing.')
+    if not isinstance(text, str):
+        raise Refused("not-a-string", '"message" must be a string.')
+    if len(text) > TEXT_LIMIT:
+        raise Refused(
+            "too-long",
+            f"A message has at most {TEXT_LIMIT:,} characters; this has {len(text):,}.",
+        )
+    if "\0" in text:
+        raise Refused("bad-text", "A message cannot contain the character NUL.")
+    if not any(letter.isprintable() and not letter.isspace() for letter in text):
+        raise Refused("blank", "A message needs at least one visible character.")
+    return text
+
+
+def client_id_of(content):
+    """Return the id that the client gave its message, or None."""
+    value = content.get("client_id")
+    if value is None:
+        return None
+    try:
+        return uuid.UUID(value)
+    except (ValueError, AttributeError, TypeError):
+        raise Refused("bad-client-id", '"client_id" must be a UUID.') from None
+
+
+def before_of(content):
+    """Return the number before which a page of history ends."""
+    value = content.get("before")
+    if type(value) is int and 0 < value < SEQ_LIMIT:
+        return value
+    raise Refused("bad-before", '"before" must be the number of a message.')

@@ -1,0 +1,194 @@
+"""Stores messages: whatever waits goes into one transaction (group commit)."""
+
+import asyncio
+import atexit
+import logging
+from collections import deque
+from dataclasses import dataclass
+from threading import Condition, Thread
+from uuid import UUID
+
+from django.db import DataError, IntegrityError, connection, transaction
+from django.utils import timezone
+
+from .hub import local_hub
+from .models import Message, Room
+
+logger = logging.getLogger("channelscope.chat")
+
+
+class Busy(Exception):
+    """So many messages wait that this one was not taken."""
+
+
+@dataclass(eq=False, slots=True)
+class Submission:
+    """A message on its way into the database, and who waits for it."""
+
+    room_id: int
+    author_id: int
+    author_name: str
+    text: str
+    client_id: UUID | None
+    stored: asyncio.Future
+
+    @property
+    def identity(self):
+        """What tells a retry from a new message."""
+        return self.author_id, self.client_id
+
+
+class Ledger:
+    """One thread with a database connection of its own, and what waits for it.
+
+    While it commits, the next batch gathers; so a batch is as large as the load
+    makes it, and a lone message waits for nobody. `on_commit(room_ids)` is called on
+    the event loop of each waiting consumer.
+    """
+
+    LIMIT = 10_000  # messages waiting
+    BATCH = 500  # messages in one transaction
+
+    def __init__(self, on_commit):
+        self.on_commit = on_commit
+        self.changed = Condition()
+        self.waiting = deque()
+        self.thread = None
+        self.stopping = False
+
+    async def submit(self, room_id, author, text, client_id=None):
+        """Return the `Message`, once it is committed.
+
+        A `client_id` that this author has used before returns what was stored then.
+        Raises `Busy`, `Room.DoesNotExist`, or the database's error; then nothing is
+        stored, unless the database was lost during the commit. The same `client_id`
+        makes trying again safe in any case.
+        """
+        stored = asyncio.get_running_loop().create_future()
+        name = author.get_username()
+        self._enqueue(Submission(room_id, author.pk, name, text, client_id, stored))
+        return await stored
+
+    def stop(self):
+        """Store what waits, then end the thread. The next message starts it anew."""
+        with self.changed:
+            thread = self.thread
+            self.stopping = thread is not None
+            self.changed.notify()
+        if thread is not None:
+            thread.join()
+
+    def _enqueue(self, submission):
+        with self.changed:
+            if len(self.waiting) >= self.LIMIT:
+                raise Busy
+            self.waiting.append(submission)
+            if self.thread is None:
+                self.thread = Thread(target=self._run, name="chat-ledger", daemon=True)
+                self.thread.start()
+            self.changed.notify()
+
+    def _run(self):
+        try:
+            while batch := self._take():
+                self._settle(batch, store(batch))
+        finally:
+            connection.close()
+
+    def _take(self):
+        """Wait for messages; an empty list ends the thread."""
+        with self.changed:
+            self.changed.wait_for(lambda: self.waiting or self.stopping)
+            if not self.waiting:
+                self.thread, self.stopping = None, False
+            size = min(len(self.waiting), self.BATCH)
+            return [self.waiting.popleft() for _ in range(size)]
+
+    def _settle(self, batch, outcomes):
+        by_loop = {}
+        for submission, outcome in zip(batch, outcomes, strict=True):
+            loop = submission.stored.get_loop()
+            by_loop.setdefault(loop, []).append((submission.stored, outcome))
+        for loop, settled in by_loop.items():
+            try:
+                loop.call_soon_threadsafe(self._resolve, settled)
+            except RuntimeError:
+                logger.warning("Stored messages of an event loop that has closed")
+
+    def _resolve(self, settled):
+        room_ids = {o.room_id for _, o in settled if isinstance(o, Message)}
+        if room_ids:
+            self.on_commit(room_ids)
+        for future, outcome in settled:
+            if future.done():  # its consumer was cancelled
+                continue
+            if isinstance(outcome, Exception):
+                future.set_exception(outcome)
+            else:
+                future.set_result(outcome)
+
+
+def store(batch):
+    """Store submissions; return a `Message` or an exception for each.
+
+    A row that the database refuses, such as one whose author was deleted a moment
+    ago, must not cost the others: the batch is halved until it stands alone.
+    """
+    try:
+        with transaction.atomic():
+            return write(batch)
+    except (IntegrityError, DataError) as error:
+        if len(batch) == 1:
+            return [error]
+        half = len(batch) // 2
+        return store(batch[:half]) + store(batch[half:])
+    except Exception as error:
+        # Whatever it was, those who wait must hear of it and the thread must live.
+        logger.exception("%d messages were not stored", len(batch))
+        connection.close()
+        return [error] * len(batch)
+
+
+def write(batch):
+    """Number and insert submissions, inside a transaction that ends soon."""
+    rooms = Room.objects.locked({submission.room_id for submission in batch})
+    # Asked after the lock, so that a retry through another process is found.
+    stored = Message.objects.already_stored(batch)
+    sent_at = timezone.now()
+    outcomes, new = [], []
+    for submission in batch:
+        room = rooms.get(submission.room_id)
+        message = stored.get(submission.identity)
+        if message is None and room is not None:
+            message = next_message(room, submission, sent_at)
+            new.append(message)
+            if submission.client_id:
+                stored[submission.identity] = message
+        outcomes.append(message or Room.DoesNotExist())
+    if new:
+        Message.objects.bulk_create(new)
+        Room.objects.bulk_update(rooms.values(), ["last_seq"])
+    return outcomes
+
+
+def next_message(room, submission, sent_at):
+    """Return an unsaved message with the room's next number."""
+    room.last_seq += 1
+    return Message(
+        room_id=room.pk,
+        seq=room.last_seq,
+        author_id=submission.author_id,
+        author_name=submission.author_name,
+        client_id=submission.client_id,
+        text=submission.text,
+        sent_at=sent_at,
+    )
+
+
+def tell_hub(room_ids):
+    """Bring committed messages to the members of this event loop, and beyond."""
+    local_hub().committed(room_ids)
+
+
+ledger = Ledger(on_commit=tell_hub)
+atexit.register(ledger.stop)

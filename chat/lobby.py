@@ -1,0 +1,17 @@
+"""The room that is always there."""
+
+from django.apps import apps as installed_apps
+
+LOBBY = "lobby"
+
+
+def make_lobby(*, using, apps=installed_apps, **kwargs):
+    """Make the lobby after a migration or a flush, unless it exists.
+
+    Not in a migration: a flush would lose the room, and `/ws/chat/` leads to it.
+    """
+    try:
+        room = apps.get_model("chat", "Room")
+    except LookupError:  # migrated back to nothing
+        return
+    room.objects.using(using).get_or_create(slug=LOBBY, defaults={"name": LOBBY})

@@ -1,0 +1,142 @@
+"""What is kept of the chat. Models hold facts, querysets hold questions."""
+
+from django.conf import settings
+from django.core.validators import RegexValidator
+from django.db import models
+from django.db.models import F, FilteredRelation, Q
+from django.urls import reverse
+from django.utils import timezone
+
+SLUG_LENGTH = 50
+PAGE = 50  # messages of one page of history
+
+
+class RoomQuerySet(models.QuerySet):
+    def with_last_message(self):
+        """Annotate `last_text`, `last_author` and `last_at`; None in a quiet room."""
+        return self.annotate(
+            last=FilteredRelation("messages", condition=Q(messages__seq=F("last_seq"))),
+            last_text=F("last__text"),
+            last_author=F("last__author_name"),
+            last_at=F("last__sent_at"),
+        )
+
+    def liveliest_first(self):
+        """Order by the time of the last message; for `with_last_message()`."""
+        return self.order_by(F("last_at").desc(nulls_last=True), "slug")
+
+    def locked(self, ids):
+        """Lock rooms until the transaction ends, in an order that cannot deadlock.
+
+        Inserting a message takes a key-share lock on its room, which `no_key` lets
+        pass.
+        """
+        rooms = self.select_for_update(no_key=True).filter(pk__in=ids).order_by("pk")
+        return {room.pk: room for room in rooms}
+
+
+class Room(models.Model):
+    """A place to talk. `last_seq` numbers its messages, from 1 without gaps."""
+
+    slug = models.CharField(
+        max_length=SLUG_LENGTH,
+        unique=True,
+        validators=[RegexValidator(r"\A[a-z0-9-]+\Z", "Use a-z, 0-9 and hyphens.")],
+    )
+    name = models.CharField(max_length=SLUG_LENGTH)
+    created_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL,
+        models.SET_NULL,
+        null=True,
+        blank=True,
+        editable=False,
+        related_name="+",
+    )
+    created_at = models.DateTimeField(default=timezone.now, editable=False)
+    last_seq = models.PositiveBigIntegerField(default=0, editable=False)
+
+    objects = RoomQuerySet.as_manager()
+
+    def __str__(self):
+        return self.name
+
+    def get_absolute_url(self):
+        return reverse("room", args=[self.slug])
+
+
+class MessageQuerySet(models.QuerySet):
+    def history(self, room_id, before=None):
+        """Return the last page of a room's messages, and whether there are older ones.
+
+        With `before`, the page that ends before that number. Oldest first.
+        """
+        messages = self.filter(room_id=room_id).order_by("-seq")
+        if before is not None:
+            messages = messages.filter(seq__lt=before)
+        newest_first = list(messages[: PAGE + 1])
+        return newest_first[PAGE - 1 :: -1], len(newest_first) > PAGE
+
+    def news(self, marks, limit):
+        """Return what rooms have got since their marks: `{room id: messages}`.
+
+        `marks` maps a room's id to the last number known of it. Rooms without news
+        are left out; a room that is gone has None. At most `limit` messages each.
+        """
+        heads = dict(Room.objects.filter(pk__in=marks).values_list("pk", "last_seq"))
+        news = dict.fromkeys(marks.keys() - heads.keys())
+        for room_id, last_seq in heads.items():
+            if last_seq > marks[room_id]:
+                messages = self.filter(room_id=room_id, seq__gt=marks[room_id])
+                news[room_id] = list(messages.order_by("seq")[:limit])
+        return news
+
+    def already_stored(self, submissions):
+        """Return messages by (author id, client id) of submissions that bring one."""
+        identities = {s.identity for s in submissions if s.client_id}
+        if not identities:
+            return {}
+        authors, client_ids = zip(*identities, strict=True)
+        found = self.filter(author_id__in=authors, client_id__in=client_ids)
+        return {(message.author_id, message.client_id): message for message in found}
+
+
+class Message(models.Model):
+    """What a user wrote in a room.
+
+    It outlives its author's account, under the name of that time: what others
+    answered to it would make no sense without it.
+    """
+
+    room = models.ForeignKey(
+        Room,
+        models.CASCADE,
+        related_name="messages",
+        db_index=False,  # the unique constraint has one
+    )
+    seq = models.PositiveBigIntegerField(help_text="Numbers the messages of a room.")
+    author = models.ForeignKey(
+        settings.AUTH_USER_MODEL, models.SET_NULL, null=True, related_name="+"
+    )
+    author_name = models.CharField(max_length=255)
+    client_id = models.UUIDField(
+        null=True, blank=True, help_text="Given by the client: a retry stores nothing."
+    )
+    text = models.TextField()
+    sent_at = models.DateTimeField()
+
+    objects = MessageQuerySet.as_manager()
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(
+                fields=["room", "seq"], name="chat_message_room_seq"
+            ),
+            models.UniqueConstraint(
+                fields=["author", "client_id"],
+                condition=Q(client_id__isnull=False),
+                name="chat_message_author_client_id",
+            ),
+        ]
+
+    def __str__(self):
+        return f"{self.room_id}/{self.seq}"

@@ -1,0 +1,74 @@
+// A room: what comes over its socket, and where it goes.
+
+import { Composer } from "./composer.js";
+import { setUpDrawers } from "./drawers.js";
+import { Facts } from "./facts.js";
+import { History } from "./history.js";
+import { Log } from "./log.js";
+import { Members } from "./members.js";
+import { Outbox } from "./outbox.js";
+import { Socket } from "./socket.js";
+import { Status } from "./status.js";
+
+const find = (id) => document.getElementById(id);
+const { slug, user, textLimit } = find("room").dataset;
+
+const socket = new Socket(`/ws/chat/${slug}/`);
+const log = new Log(find("log"));
+const history = new History(log, (before) => socket.send({ type: "history", before }));
+const members = new Members(find("members-side"), { user, count: find("member-count") });
+const facts = new Facts(find("my-connection"), () => socket.send({ type: "whoami" }));
+const status = new Status({ pill: find("state"), notice: find("notice"), retry: () => socket.retry() });
+const outbox = new Outbox({
+  list: find("pending"),
+  user,
+  send: (content) => socket.send(content),
+  opens: (message) => log.opens(message),
+  suspect: () => socket.restart(),
+  edit: (text) => composer.put(text),
+});
+const composer = new Composer(find("composer"), {
+  limit: Number(textLimit),
+  submit: (text) => {
+    outbox.add(text);
+    log.toNewest();
+  },
+});
+
+const handlers = {
+  history({ messages, more }) {
+    const joining = !history.joined;
+    history.received(messages, more);
+    for (const message of messages) outbox.seen(message.client_id);
+    if (joining) joined();
+  },
+  message({ message, ...rest }) {
+    log.addLive({ ...rest, text: message }, outbox.has(rest.client_id));
+    outbox.seen(rest.client_id);
+  },
+  members: (frame) => members.show(frame.members),
+  whoami: ({ scope }) => facts.show(scope),
+  error(frame) {
+    if (!outbox.refused(frame)) history.failed();
+  },
+};
+
+function joined() {
+  status.show({ state: "connected" });
+  outbox.connect(true);
+  facts.refresh();
+}
+
+socket.addEventListener("frame", ({ detail }) => handlers[detail.type]?.(detail));
+socket.addEventListener("state", ({ detail }) => {
+  status.show(detail);
+  if (detail.state === "open") return;
+  history.lost();
+  members.lost();
+  outbox.connect(false);
+});
+document.addEventListener("visibilitychange", () => log.atEnd() && log.read());
+
+setUpDrawers();
+socket.retry();
+if (matchMedia("(pointer: fine)").matches) find("message").focus();

@@ -1,0 +1,69 @@
+// Whether there is a connection, and what to do if there is none.
+
+const ADVICE = {
+  4401: { text: "Log in", href: () => `/login/?next=${encodeURIComponent(location.pathname)}` },
+  4404: { text: "All rooms", href: () => "/rooms/" },
+};
+
+export class Status {
+  constructor({ pill, notice, retry }) {
+    this.pill = pill;
+    this.notice = notice;
+    this.retry = retry; // () => void
+  }
+
+  /** Show a state of the socket, or "connected". */
+  show({ state, retryAt, code, reason }) {
+    clearInterval(this.countdown);
+    if (state === "open") return; // joined only when the history is there
+    const changed = this.pill.dataset.state !== state;
+    this.pill.dataset.state = state;
+    if (changed) this.pill.textContent = state;
+    if (state === "connected") this.notice.hidden = true;
+    if (state === "offline") this.showOffline(retryAt);
+    if (state === "closed") this.showClosed(code, reason);
+  }
+
+  showOffline(retryAt) {
+    const text = document.createElement("span");
+    const tick = () => {
+      const seconds = Math.max(0, Math.ceil((retryAt - Date.now()) / 1000));
+      text.textContent = `Connection lost. Trying again in ${seconds} s; what you write meanwhile sends itself.`;
+    };
+    tick();
+    // Not announced every second: the pill's role "status" has said it.
+    this.notice.setAttribute("role", "group");
+    this.put("notice", text, this.button("Retry now"));
+    this.countdown = setInterval(tick, 1000);
+  }
+
+  showClosed(code, reason) {
+    const text = document.createElement("span");
+    text.textContent = `Disconnected: ${reason || `code ${code}`}`;
+    const advice = ADVICE[code];
+    this.notice.setAttribute("role", "alert");
+    this.put("notice severe", text, advice ? link(advice) : this.button("Connect again"));
+  }
+
+  put(className, ...nodes) {
+    this.notice.className = className;
+    this.notice.replaceChildren(...nodes);
+    this.notice.hidden = false;
+  }
+
+  button(text) {
+    const element = document.createElement("button");
+    element.type = "button";
+    element.textContent = text;
+    element.addEventListener("click", this.retry);
+    return element;
+  }
+}
+
+function link({ text, href }) {
+  const element = document.createElement("a");
+  element.className = "button";
+  element.href = href();
+  element.textContent = text;
+  return element;
+}

@@ -1,0 +1,35 @@
+// Times as people say them, in the viewer's zone and language.
+
+const CLOCK = new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-digit" });
+const DAY = new Intl.DateTimeFormat(undefined, { weekday: "long", day: "numeric", month: "long" });
+const EXACT = new Intl.DateTimeFormat(undefined, { dateStyle: "full", timeStyle: "long" });
+const RELATIVE = new Intl.RelativeTimeFormat(undefined, { numeric: "auto", style: "short" });
+const UNITS = [["day", 86400], ["hour", 3600], ["minute", 60]]; // seconds
+
+/** "10:03" */
+export const clock = (date) => CLOCK.format(date);
+
+/** "Sunday 22 November" */
+export const day = (date) => DAY.format(date);
+
+/** The whole of it, with the zone. */
+export const exact = (date) => EXACT.format(date);
+
+/** "3 min. ago", or the date if that is more than a week ago. */
+export function relative(date, now = new Date()) {
+  const seconds = (date - now) / 1000;
+  if (seconds < -7 * 86400) return date.toLocaleDateString();
+  for (const [unit, length] of UNITS) {
+    if (Math.abs(seconds) >= length) return RELATIVE.format(Math.trunc(seconds / length), unit);
+  }
+  return "just now";
+}
+
+/** A <time> that shows `text` and the exact time on hover. */
+export function timeElement(date, text) {
+  const element = document.createElement("time");
+  element.dateTime = date.toISOString();
+  element.title = exact(date);
+  element.textContent = text;
+  return element;
+}

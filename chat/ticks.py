@@ -1,0 +1,89 @@
+"""The channel layer, which tells processes when to look again, and nothing else."""
+
+import asyncio
+import contextlib
+import logging
+import uuid
+
+from channels.layers import get_channel_layer
+
+from .errand import Errand
+
+logger = logging.getLogger("channelscope.chat")
+
+
+class Ticks:
+    """One event loop's subscription to groups of the channel layer.
+
+    `on_tick(type)` is called for each tick that others sent, and with None after
+    subscribing, for whatever was missed before. A tick may be lost or doubled.
+    """
+
+    # The in-memory layer forgets a member after 24 h without a word.
+    REJOIN_INTERVAL = 3600.0  # seconds
+    RETRY_INTERVAL = 2.0  # seconds
+
+    def __init__(self, groups, on_tick):
+        self.groups = groups
+        self.on_tick = on_tick
+        self.sender = uuid.uuid4().hex
+        self.listener = None
+        self.unsent = set()
+        self.publisher = Errand(self._publish)
+
+    def start(self):
+        """Listen, until stopped."""
+        self.listener = asyncio.create_task(self._listen())
+
+    def stop(self):
+        """Stop listening. What is to be published still goes out."""
+        if self.listener is not None:
+            self.listener.cancel()
+            self.listener = None
+
+    def publish(self, group, kind):
+        """Tell the other processes, soon and once for all that was asked till then."""
+        self.unsent.add((group, kind))
+        self.publisher.ask()
+
+    async def _publish(self):
+        while self.unsent:
+            group, kind = self.unsent.pop()
+            tick = {"type": kind, "sender": self.sender}
+            await get_channel_layer().group_send(group, tick)
+
+    async def _listen(self):
+        failing = False
+        while self._is_listener():
+            try:
+                async with asyncio.timeout(self.REJOIN_INTERVAL):
+                    await self._hear()
+            except TimeoutError:
+                failing = False
+            except Exception:
+                # Without the layer, the poll of the hub still finds everything.
+                if not failing:
+                    logger.exception("No ticks from the channel layer; polling instead")
+                failing = True
+                await asyncio.sleep(self.RETRY_INTERVAL)
+
+    def _is_listener(self):
+        # A cancellation can get lost: redis-py swallows one that comes while it
+        # connects.
+        return asyncio.current_task() is self.listener
+
+    async def _hear(self):
+        layer = get_channel_layer()
+        channel = await layer.new_channel()
+        try:
+            for group in self.groups:
+                await layer.group_add(group, channel)
+            self.on_tick(None)
+            while self._is_listener():
+                tick = await layer.receive(channel)
+                if tick.get("sender") != self.sender:
+                    self.on_tick(tick["type"])
+        finally:
+            with contextlib.suppress(Exception):
+                for group in self.groups:
+                    await layer.group_discard(group, channel)

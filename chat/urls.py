@@ -1,0 +1,14 @@
+from django.contrib.auth.views import LogoutView
+from django.urls import path, re_path
+
+from . import views
+
+urlpatterns = [
+    path("", views.LobbyView.as_view(), name="lobby"),
+    path("login/", views.LoginView.as_view(), name="login"),
+    path("logout/", LogoutView.as_view(), name="logout"),
+    path("rooms/", views.RoomsView.as_view(), name="rooms"),
+    re_path(
+        r"^rooms/(?P<slug>[a-z0-9-]{1,50})/$", views.RoomView.as_view(), name="room"
+    ),
+]

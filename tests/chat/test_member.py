@@ -1,0 +1,78 @@
+import asyncio
+
+import pytest
+
+from chat.member import Member
+
+
+@pytest.fixture
+def sent():
+    return []
+
+
+@pytest.fixture
+def member(sent):
+    async def send(message):
+        sent.append(message.get("text", message.get("code")))
+
+    return Member(room=None, send=send)
+
+
+async def test_frames_are_sent_in_the_order_in_which_they_were_pushed(member, sent):
+    for number in range(100):
+        member.push(str(number))
+
+    await asyncio.sleep(0)
+
+    assert sent == [str(number) for number in range(100)]
+
+
+async def test_what_was_seen_is_not_pushed_again(member, sent):
+    member.catch_up([(1, "one"), (2, "two")])
+    member.catch_up([(2, "two"), (3, "three")])
+
+    await asyncio.sleep(0)
+
+    assert sent == ["one", "two", "three"]
+
+
+async def test_a_client_that_takes_nothing_is_let_go(sent):
+    async def send(message):
+        if message["type"] == "websocket.close":
+            sent.append(message["code"])
+        else:
+            await asyncio.Event().wait()
+
+    member = Member(room=None, send=send)
+    for number in range(Member.LIMIT + 2):
+        member.push(str(number))
+        await asyncio.sleep(0)
+    member.push("too late")
+
+    await asyncio.sleep(0)
+
+    assert sent == [4008]
+
+
+async def test_a_dismissed_member_hears_why_and_nothing_more(member, sent):
+    member.push("before")
+    member.dismiss(4404, "This room was deleted.")
+    member.push("after")
+
+    await asyncio.sleep(0)
+
+    bye = '{"type":"bye","code":4404,"reason":"This room was deleted."}'
+    assert sent == ["before", bye, 4404]
+
+
+async def test_a_peer_that_is_gone_ends_the_sending():
+    async def send(message):
+        raise OSError("gone")
+
+    member = Member(room=None, send=send)
+    member.push("hola")
+
+    await asyncio.sleep(0)
+
+    assert member.leaving
+    assert not member.waiting
