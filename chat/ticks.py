@@ -78,11 +78,11 @@ class Ticks:
         try:
             for group in self.groups:
                 await layer.group_add(group, channel)
-            self.on_tick(None)
+            tick = {"type": None}
             while self._is_listener():
-                tick = await layer.receive(channel)
                 if tick.get("sender") != self.sender:
                     self.on_tick(tick["type"])
+                tick = await layer.receive(channel)
         finally:
             with contextlib.suppress(Exception):
                 for group in self.groups:

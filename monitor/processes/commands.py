@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import uuid
 from collections import deque
@@ -72,6 +73,8 @@ class Commands:
 
     def listen(self) -> None:
         """Hear of new actions from the channel layer, on the running loop."""
+        if get_channel_layer() is None:
+            return
         self._listener = asyncio.get_running_loop().create_task(self._hear())
 
     def stop_listening(self) -> None:
@@ -86,25 +89,30 @@ class Commands:
         self.wake()
 
     async def _hear(self) -> None:
-        layer = get_channel_layer()
-        if layer is None:
-            return
-        channel = await layer.new_channel()
-        try:
-            while True:
-                await layer.group_add(GROUP, channel)
+        # Not while True: redis-py swallows a cancellation that comes while it connects.
+        while asyncio.current_task() is self._listener:
+            try:
                 async with asyncio.timeout(JOIN_AGAIN_AFTER):
-                    while await layer.receive(channel):
-                        self.wake()
-        except TimeoutError:
-            self.listen()
-        except Exception:
-            # Without the layer, actions are found at the next heartbeat.
-            logger.warning("Actions are not heard at once", exc_info=True)
-            await asyncio.sleep(settings.HEARTBEAT_INTERVAL)
-            self.listen()
+                    await self._hear_ticks()
+            except TimeoutError:
+                continue
+            except Exception:
+                # Without the layer, actions are found at the next heartbeat.
+                logger.warning("Actions are not heard at once", exc_info=True)
+                await asyncio.sleep(settings.HEARTBEAT_INTERVAL)
+
+    async def _hear_ticks(self) -> None:
+        layer = get_channel_layer()
+        channel = await layer.new_channel()
+        await layer.group_add(GROUP, channel)
+        self.wake()  # for what was asked before anybody listened
+        try:
+            while asyncio.current_task() is self._listener:
+                await layer.receive(channel)
+                self.wake()
         finally:
-            await layer.group_discard(GROUP, channel)
+            with contextlib.suppress(Exception):
+                await layer.group_discard(GROUP, channel)
 
 
 def announce() -> None:

@@ -39,7 +39,7 @@ def insert(
         cursor.execute(
             f"INSERT INTO {connection.ops.quote_name(model._meta.db_table)} "
             f"({columns}) SELECT {columns} FROM {_rows_from(connection, fields)} "
-            "WHERE true ON CONFLICT DO NOTHING",
+            "AS new WHERE true ON CONFLICT DO NOTHING",
             [_json(connection, fields, rows)],
         )
 

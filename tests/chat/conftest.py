@@ -9,9 +9,10 @@ from django.test import Client
 from chat import consumers
 from chat.hub import local_hub
 from chat.ledger import ledger
-from chat.models import Room
 from chat.reader import reader
 from project.asgi import application
+
+from ..clock import until_no_task_is_left
 
 HOST = "testserver"
 
@@ -126,19 +127,7 @@ async def no_member_left_behind(nothing_left_behind):
     yield
     hub = local_hub()
     assert not hub.rooms
-    # Cancelled with the last member, tasks end by themselves.
-    if tasks := tasks_of_the_chat():
-        await asyncio.wait(tasks, timeout=5)
-    assert not tasks_of_the_chat()
-
-
-def tasks_of_the_chat():
-    own = ("Hub.", "Ticks.", "Member.", "Errand.", "_every")
-    return [
-        task
-        for task in asyncio.all_tasks()
-        if task.get_coro().__qualname__.startswith(own)
-    ]
+    await until_no_task_is_left()
 
 
 @pytest.fixture

@@ -8,6 +8,7 @@ from django.core.management.base import BaseCommand, CommandError
 from django.db import connections
 
 from chat.ledger import ledger
+from chat.reader import reader
 from monitor.processes.local import local_process
 from project import demo, installation
 from project.asgi import application
@@ -63,6 +64,7 @@ class Command(BaseCommand):
     def finish(self):
         """Store what waits: messages first, then what was recorded of them."""
         ledger.stop()
+        reader.stop()
         if settings.MONITOR_ENABLED:
             local_process().stop()
         self.stdout.write("Stopped; everything is stored.")

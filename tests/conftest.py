@@ -1,0 +1,44 @@
+"""What all tests share: settings for tests, and the real server."""
+
+import pytest
+
+from monitor.processes import local
+
+from .server import Server
+
+
+@pytest.fixture(autouse=True)
+def quick_settings(settings, tmp_path):
+    settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
+    settings.ALLOWED_HOSTS = ["testserver", "127.0.0.1"]
+    settings.MONITOR_JOURNAL_DIR = str(tmp_path / "journal")
+
+
+@pytest.fixture(autouse=True)
+def nothing_stays_unrecorded(request):
+    """Every test starts with a process of its own, and leaves none behind."""
+    if "transactional_db" in request.fixturenames:
+        # Torn down after this fixture, so that what waits can still be stored.
+        request.getfixturevalue("transactional_db")
+    yield
+    process = local._process
+    if process is not None:
+        assert not process.registry, "a connection was left open"
+        assert process.stop(), "something stayed in the journal"
+        assert process.failures == 0, "the monitor failed on the way"
+
+
+@pytest.fixture(params=["daphne", "uvicorn"])
+def server(request, tmp_path):
+    """The real server, to be started by the test, on each of the two servers."""
+    server = Server(tmp_path / "data", SERVER=request.param)
+    yield server
+    server.__exit__()
+
+
+@pytest.fixture
+def daphne(tmp_path):
+    """The real server as it is by default, to be started by the test."""
+    server = Server(tmp_path / "data")
+    yield server
+    server.__exit__()

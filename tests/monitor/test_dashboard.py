@@ -1,0 +1,214 @@
+import asyncio
+import json
+import re
+
+import pytest
+from asgiref.sync import sync_to_async
+from django.contrib.auth.models import Group
+from django.contrib.sessions.models import Session
+
+from monitor.dashboard.routing import websocket_urlpatterns
+from monitor.models import Action, Connection, Event, Process
+from monitor.processes.commands import announce
+
+from .conftest import ECHO, kinds, only_connection, recorded, stored
+
+APP = recorded(*websocket_urlpatterns, ECHO)
+
+
+class Page:
+    """A dashboard's page, as far as its socket goes."""
+
+    def __init__(self, socket):
+        self.socket = socket
+
+    async def say(self, **command):
+        await self.socket.send_to(text_data=json.dumps(command))
+
+    async def hear(self, pattern):
+        """Return everything that comes until `pattern` does, pulses left out."""
+        heard = ""
+        async with asyncio.timeout(5):
+            while not re.search(pattern, heard, re.DOTALL):
+                heard += await self.socket.receive_from(timeout=5)
+        return re.sub(r'<time id="monitor-pulse".*?</time>\s*', "", heard)
+
+    async def hear_close(self):
+        while (message := await self.socket.receive_output(timeout=5))["type"] != (
+            "websocket.close"
+        ):
+            pass
+        return message["code"]
+
+
+@pytest.fixture
+def dashboard(open_socket, user_of, headers_of):
+    """Open a dashboard as a member of staff, and take in what it shows first."""
+
+    async def dashboard(name="olga", group="Monitor operators"):
+        user = await user_of(name, group)
+        socket = await open_socket(APP, "/ws/monitor/", await headers_of(user))
+        assert socket.accepted
+        page = Page(socket)
+        await page.say(have={})
+        await page.hear(rf"-user.*{name}")
+        return page
+
+    return dashboard
+
+
+@pytest.mark.parametrize("groups", [(), ("No such group",)])
+async def test_who_has_no_right_gets_no_socket(
+    open_socket, user_of, headers_of, groups
+):
+    user = await user_of("sam", *groups)
+
+    socket = await open_socket(APP, "/ws/monitor/", await headers_of(user))
+
+    assert not socket.accepted
+    connection = await only_connection()
+    assert connection.detail == "no right to view connections"
+    assert await kinds() == ["connect", "reject"]
+
+
+async def test_an_anonymous_visitor_gets_no_socket(open_socket):
+    socket = await open_socket(APP, "/ws/monitor/")
+
+    assert not socket.accepted
+
+
+async def test_a_connection_comes_and_goes_without_being_asked_for(
+    dashboard, open_socket
+):
+    page = await dashboard()
+
+    echo = await open_socket(APP)
+    appeared = await page.hear(r'<tr id="connection-')
+    await echo.disconnect()
+    gone = await page.hear(r'<span id="connection-[0-9a-f-]+" hx-swap-oob="delete"')
+
+    row = await Connection.objects.aget(path="/echo/here/")
+    assert f'<tr id="connection-{row.pk}">' in appeared
+    assert f'<span id="connection-{row.pk}" hx-swap-oob="delete">' in gone
+
+
+async def test_only_the_cells_that_changed_are_sent(dashboard, open_socket):
+    page = await dashboard()
+    echo = await open_socket(APP)
+    await page.hear('<tr id="connection-')
+
+    await echo.send_to(text_data="hello")
+    await echo.receive_from()
+    heard = await page.hear(r"-bytes-out")
+
+    assert '<tr id="connection' not in heard
+    changed = set(re.findall(r'id="connection-[0-9a-f-]{36}-([\w-]+)"', heard))
+    assert changed <= {"idle", "in", "out", "bytes-in", "bytes-out", "state"}
+
+
+async def test_a_message_appears_in_the_feed_once_and_escaped(dashboard, open_socket):
+    page = await dashboard()
+    echo = await open_socket(APP)
+
+    await echo.send_to(text_data="<script>alert(1)</script>")
+    heard = await page.hear(r"alert\(1\)")
+
+    assert "&lt;script&gt;alert(1)&lt;/script&gt;" in heard
+    assert "<script>" not in heard
+
+
+async def test_without_the_right_texts_do_not_leave_the_server(dashboard, open_socket):
+    page = await dashboard("vera", "Monitor viewers")
+    echo = await open_socket(APP)
+
+    await echo.send_to(text_data="between us")
+    heard = await page.hear(r"kind-receive[\s\S]*-text")
+
+    assert "between us" not in heard
+    assert "••• 10 B" in heard
+
+
+async def test_a_paused_feed_stands_still_and_then_catches_up(dashboard, open_socket):
+    page = await dashboard()
+    echo = await open_socket(APP)
+    await page.say(paused=True)
+
+    await echo.send_to(text_data="meanwhile")
+    meanwhile = await page.hear(r"-bytes-in")
+    await page.say(paused=False)
+    afterwards = await page.hear("meanwhile")
+
+    assert "meanwhile" not in meanwhile
+    assert "meanwhile" in afterwards
+
+
+async def test_a_lost_right_closes_the_dashboard_and_says_so(dashboard):
+    page = await dashboard()
+    await (await Group.objects.aget(name="Monitor operators")).user_set.aclear()
+
+    await page.say(paused=True)
+
+    assert "no longer have the right" in await page.hear("monitor-farewell")
+    assert await page.hear_close() == 4403
+
+
+async def test_a_lost_right_is_noticed_without_a_command(dashboard, settings):
+    settings.MONITOR_PERMISSION_INTERVAL = 0.1
+    settings.MONITOR_PULSE_INTERVAL = 0.1
+    page = await dashboard()
+
+    await (await Group.objects.aget(name="Monitor operators")).user_set.aclear()
+
+    assert await page.hear_close() == 4403
+
+
+async def test_signing_out_closes_the_dashboard(dashboard):
+    page = await dashboard()
+    await Session.objects.all().adelete()
+
+    await page.say(paused=True)
+
+    assert await page.hear_close() == 4401
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["no json", "[]", '{"have": [1]}', '{"have": {"feed": [1]}}', "[" * 100_000],
+)
+async def test_a_command_that_makes_no_sense_closes_the_dashboard(dashboard, text):
+    page = await dashboard()
+
+    await page.socket.send_to(text_data=text)
+
+    assert await page.hear_close() == 4400
+
+
+async def test_watching_changes_nothing(dashboard, settings):
+    settings.MONITOR_PULSE_INTERVAL = 0.05
+    page = await dashboard()
+    await stored()
+    rows = Connection.objects.values(), Event.objects.values(), Process.objects.values()
+    before = [[row async for row in table] for table in rows]
+
+    for _ in range(10):
+        await page.socket.receive_from(timeout=5)
+
+    assert [[row async for row in table.all()] for table in rows] == before
+    assert (await only_connection()).messages_out == 0
+
+
+async def test_a_dashboard_that_staff_disconnect_is_told_why(dashboard):
+    page = await dashboard()
+    await stored()
+    connection = await Connection.objects.aget()
+    await Action.objects.acreate(
+        kind="disconnect",
+        connection=connection,
+        asked_by_name="admin",
+        reason="cleaning up",
+    )
+
+    await sync_to_async(announce)()
+
+    assert "cleaning up" in await page.hear("monitor-farewell")
+    assert await page.hear_close() == 4403

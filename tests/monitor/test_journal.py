@@ -1,0 +1,112 @@
+import pytest
+
+from monitor.recording.journal import Journal, Lock
+
+SMALL = 30  # bytes of a segment
+
+
+@pytest.fixture
+def journal(tmp_path):
+    journal = Journal(tmp_path / "journal")
+    yield journal
+    journal.close()
+
+
+def read_all(journal, position=None):
+    """Every line from `position` on, and the place behind them."""
+    lines, position = journal.read(position or journal.start())
+    found = []
+    while lines:
+        found += lines
+        lines, position = journal.read(position)
+    return found, position
+
+
+def test_what_is_appended_is_read_in_order_across_segments(journal):
+    lines = [f"line {number}".encode() for number in range(20)]
+
+    for line in lines:
+        journal.append(line + b"\n", SMALL)
+
+    assert len(list(journal.directory.iterdir())) > 3
+    assert read_all(journal)[0] == lines
+
+
+def test_a_reader_goes_on_where_it_was(journal):
+    journal.append(b"one\n", SMALL)
+    _, position = read_all(journal)
+
+    journal.append(b"two\n", SMALL)
+
+    assert read_all(journal, position)[0] == [b"two"]
+
+
+def test_an_unfinished_line_is_not_read(journal):
+    journal.append(b"whole\n", SMALL)
+
+    journal.append(b"half a li", SMALL)
+
+    assert read_all(journal)[0] == [b"whole"]
+
+
+def test_a_line_longer_than_one_read_is_read_whole(journal):
+    long = b"x" * (3 * 2**20)
+
+    journal.append(long + b"\n", SMALL)
+    journal.append(b"short\n", SMALL)
+
+    assert read_all(journal)[0] == [long, b"short"]
+
+
+def test_stored_segments_are_forgotten_and_the_current_one_stays(journal):
+    for number in range(20):
+        journal.append(b"line %d\n" % number, SMALL)
+    _, position = read_all(journal)
+
+    journal.forget(position)
+
+    assert len(list(journal.directory.iterdir())) == 1
+    journal.append(b"more\n", SMALL)
+    assert read_all(journal, position)[0] == [b"more"]
+
+
+def test_another_journal_of_the_same_directory_reads_what_is_left(journal):
+    journal.append(b"left behind\n", SMALL)
+
+    other = Journal(journal.directory)
+
+    assert read_all(other)[0] == [b"left behind"]
+
+
+def test_a_line_after_one_that_a_full_disk_cut_stands_alone(journal, monkeypatch):
+    journal.append(b"before\n", SMALL)
+    write = journal_write(monkeypatch, at_most=3)
+    with pytest.raises(OSError, match="disk full"):
+        journal.append(b"cut off\n", SMALL)
+    write.undo()
+
+    journal.append(b"after\n", SMALL)
+
+    assert read_all(journal)[0] == [b"before", b"cut", b"after"]
+
+
+def journal_write(monkeypatch, at_most):
+    """Let the disk take only some bytes of a write."""
+    from os import write
+
+    monkeypatch.setattr(
+        "monitor.recording.journal.os.write",
+        lambda file, data: write(file, data[:at_most]),
+    )
+    return monkeypatch
+
+
+def test_a_lock_is_taken_once_and_free_again_when_its_owner_lets_go(tmp_path):
+    first, second = Lock(tmp_path / "a.lock"), Lock(tmp_path / "a.lock")
+
+    assert first.take()
+    assert not second.take()
+    first.release()
+
+    assert second.take()
+    second.release()

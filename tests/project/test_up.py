@@ -1,0 +1,253 @@
+"""`manage.py up` as a process: what it prints, refuses, stores and survives."""
+
+import asyncio
+import json
+import signal
+import stat
+import time
+
+import pytest
+import websockets
+
+from ..clock import until
+from ..server import PASSWORD, Server
+
+ENDS = ("disconnect", "reject", "error")
+
+
+async def hear(socket, kind):
+    """The next frame of a kind."""
+    async with asyncio.timeout(10):
+        while (frame := json.loads(await socket.recv()))["type"] != kind:
+            pass
+    return frame
+
+
+async def refused_with(server, path, **options):
+    """The HTTP status of a handshake that is refused."""
+    with pytest.raises(websockets.InvalidStatus) as refusal:
+        async with server.connect(path, **options):
+            pass
+    return refusal.value.response.status_code
+
+
+async def test_it_prints_the_addresses_and_logins_and_they_work(daphne):
+    daphne.start()
+
+    assert f"{daphne.url}/admin/monitor/live/" in daphne.log
+    assert PASSWORD in daphne.log
+    for name in ("ana", "bruno", "vera", "olga", "admin", "sam"):
+        assert f"  {name}" in daphne.log
+        assert daphne.get("/rooms/", name).status == 200
+    assert daphne.get("/static/monitor/live.js").status == 200
+
+
+async def test_everything_it_writes_is_private_and_in_the_data_directory(daphne):
+    daphne.environment.pop("DEMO_PASSWORD")
+    daphne.start()
+
+    secret = daphne.data_dir / "secret-key"
+    assert stat.S_IMODE(secret.stat().st_mode) == 0o600
+    password = daphne.data_dir / "demo-password"
+    assert stat.S_IMODE(password.stat().st_mode) == 0o600
+    assert password.read_text().strip() in daphne.log
+
+
+async def test_the_console_lines_work(server):
+    server.start()
+
+    async with server.connect("/ws/chat/", "ana") as socket:
+        await socket.send(json.dumps({"message": "hola"}))
+        frame = await hear(socket, "message")
+
+    assert (frame["message"], frame["user"], frame["room"]) == ("hola", "ana", "lobby")
+    assert frame["seq"] == 1
+
+
+@pytest.mark.parametrize("origin", [None, "null", "http://evil.example"])
+async def test_a_foreign_origin_is_refused_and_recorded(server, origin):
+    server.start()
+
+    status = await refused_with(server, "/ws/chat/", user="ana", origin=origin)
+
+    assert status == 403
+    sql = "select username, detail, close_code from monitor_connection"
+    assert await until(lambda: server.rows(sql)) == [("ana", "foreign origin", 403)]
+
+
+async def test_unknown_paths_and_dashboards_without_the_right_are_refused(server):
+    server.start()
+
+    assert await refused_with(server, "/ws/nowhere/", user="ana") == 403
+    assert await refused_with(server, "/ws/monitor/", user="ana") == 403
+    assert await refused_with(server, "/ws/monitor/", user="sam") == 403
+    assert await refused_with(server, "/ws/monitor/") == 403
+
+    sql = "select detail from monitor_connection where cause = 'reject'"
+    await until(lambda: len(server.rows(sql)) == 4)
+    assert {row[0] for row in server.rows(sql)} == {
+        "unknown path",
+        "no right to view connections",
+    }
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+async def test_a_signal_says_goodbye_stores_and_ends_in_time(server, number):
+    server.start()
+    async with server.connect("/ws/chat/", "ana") as socket:
+        await socket.send(json.dumps({"message": "hola"}))
+        await hear(socket, "message")
+
+        server.process.send_signal(number)
+        bye = await hear(socket, "bye")
+        await socket.wait_closed()
+
+    assert bye == {"type": "bye", "code": 4012, "reason": "The server restarts."}
+    assert socket.close_code == 4012
+    assert await asyncio.to_thread(server.process.wait, 10) == 0
+    assert "everything is stored" in server.log
+    sql = "select cause, close_code, messages_in from monitor_connection"
+    assert server.rows(sql) == [("server", 4012, 1)]
+    assert list((server.data_dir / "monitor-journal").iterdir()) == []
+
+
+async def test_it_ends_in_time_although_a_client_does_not_read(server):
+    server.start()
+    async with server.connect("/ws/chat/", "ana"), server.connect("/ws/chat/") as deaf:
+        deaf.transport.pause_reading()
+        started_at = time.monotonic()
+
+        code = await asyncio.to_thread(server.stop)
+
+    assert code in (0, 1)
+    assert time.monotonic() - started_at < 10.5
+
+
+async def test_a_kill_loses_nothing_and_leaves_nothing_live(server):
+    server.environment["CHAT_RATE"] = "1000"
+    server.start()
+    async with server.connect("/ws/chat/", "ana") as socket:
+        for number in range(100):
+            await socket.send(json.dumps({"message": f"number {number}"}))
+        heard = [(await hear(socket, "message"))["message"] for _ in range(100)]
+        server.kill()
+
+    server.start()
+
+    texts = server.rows("select text from monitor_event where kind = 'receive'")
+    assert sorted(json.loads(text)["message"] for (text,) in texts) == sorted(heard)
+    ends = "select cause from monitor_connection where username = 'ana'"
+    assert server.rows(ends) == [("process",)]
+    live = "select count(*) from monitor_connection where closed_at is null"
+    assert server.rows(live) == [(0,)]
+    assert "Took over from 1 process" in server.log
+
+
+async def test_a_restart_ends_everything_that_began(server):
+    server.start()
+    async with server.connect("/ws/chat/", "ana"), server.connect("/ws/chat/", "bruno"):
+        await refused_with(server, "/ws/nowhere/")
+        await asyncio.to_thread(server.stop)
+
+    begins, ends = (
+        server.rows(
+            f"select connection_id, count(*) from monitor_event where kind in "
+            f"({', '.join('?' * len(kinds))}) group by connection_id order by 1",
+            *kinds,
+        )
+        for kinds in (("connect",), ENDS)
+    )
+    assert len(begins) == 3
+    assert begins == ends
+    assert {count for _, count in ends} == {1}
+
+
+def test_a_second_server_on_the_same_data_is_refused(daphne):
+    daphne.start()
+
+    second = Server(daphne.data_dir).spawn()
+
+    assert second.process.wait(20) != 0
+    assert f"Another server (PID {daphne.process.pid}) runs on" in second.log
+
+
+def test_a_taken_port_is_named(daphne, tmp_path):
+    daphne.start()
+
+    other = Server(tmp_path / "other", PORT=str(daphne.port)).spawn()
+
+    assert other.process.wait(20) != 0
+    assert f"Cannot listen on 127.0.0.1:{daphne.port}" in other.log
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.0.2.1", "my.example"])
+def test_a_host_that_others_can_reach_needs_a_secret_and_names(tmp_path, host):
+    with Server(tmp_path / "data", HOST=host).spawn() as server:
+        assert server.process.wait(20) != 0
+
+    assert "so set SECRET_KEY and ALLOWED_HOSTS first" in server.log
+    assert server.log.count("\n") == 1
+
+
+def test_with_both_it_starts_on_every_address(tmp_path):
+    server = Server(
+        tmp_path / "data",
+        HOST="0.0.0.0",
+        SECRET_KEY="a-secret-for-a-test-that-is-long-enough-to-be-one",
+        ALLOWED_HOSTS="127.0.0.1",
+    )
+    with server:
+        assert server.get("/login/").status == 200
+        assert not (server.data_dir / "secret-key").exists()
+
+
+def test_an_unknown_server_is_named(tmp_path):
+    with Server(tmp_path / "data", SERVER="gunicorn").spawn() as server:
+        assert server.process.wait(20) != 0
+
+    assert "SERVER is 'gunicorn'; say daphne or uvicorn." in server.log
+
+
+async def test_switched_off_the_chat_works_and_nothing_is_recorded(server):
+    server.environment["MONITOR_ENABLED"] = "false"
+    server.start()
+
+    async with (
+        server.connect("/ws/chat/", "ana") as ana,
+        server.connect("/ws/chat/", "bruno") as bruno,
+    ):
+        await ana.send(json.dumps({"message": "hola"}))
+        heard = await hear(bruno, "message")
+        await bruno.send(json.dumps({"type": "whoami"}))
+        scope = (await hear(bruno, "whoami"))["scope"]
+
+    assert heard["message"] == "hola"
+    assert scope["user"]["username"] == "bruno"
+    assert scope["session"]["began_at"]
+    assert scope["session"]["expires_at"]
+    assert server.rows("select count(*) from monitor_event") == [(0,)]
+    assert await asyncio.to_thread(server.stop) == 0
+
+
+async def test_the_developers_server_works_too(tmp_path):
+    server = Server(tmp_path / "data")
+    server.arguments = ["runserver", "--noreload", server.host]
+    migrate = Server(server.data_dir, PORT=str(server.port))
+    with migrate:
+        assert await asyncio.to_thread(migrate.stop) == 0
+
+    with server:
+        async with server.connect("/ws/chat/", "ana") as socket:
+            await socket.send(json.dumps({"message": "hola"}))
+            assert (await hear(socket, "message"))["message"] == "hola"
+
+
+def test_a_new_demo_password_takes_the_place_of_the_old_one(daphne):
+    daphne.environment["DEMO_PASSWORD"] = "an-older-password"
+    daphne.start()
+    daphne.stop()
+
+    daphne.environment["DEMO_PASSWORD"] = PASSWORD
+    daphne.start()
+
+    assert daphne.get("/rooms/", "ana").status == 200
