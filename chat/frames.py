@@ -2,6 +2,10 @@
 
 import orjson
 
+# Bytes of a page of history. Servers limit frames, daphne also those that it sends:
+# a few long messages must not make a room that nobody can enter.
+HISTORY_SIZE = 128 * 2**10
+
 
 def message(stored, slug):
     """A live message. No other frame has the key `message`."""
@@ -11,9 +15,20 @@ def message(stored, slug):
 
 
 def history(messages, more, slug):
-    """Messages that were there before, oldest first."""
-    shown = [{"text": stored.text, **_particulars(stored, slug)} for stored in messages]
-    return _encode({"type": "history", "messages": shown, "more": more})
+    """Messages that were there before, oldest first.
+
+    The newest of them, if all would be too much for one frame; then there are more.
+    """
+    shown, size = [], 0
+    for stored in reversed(messages):
+        shown.append(_encode({"text": stored.text, **_particulars(stored, slug)}))
+        size += len(shown[-1].encode())
+        if size > HISTORY_SIZE and len(shown) > 1:
+            shown.pop()
+            more = True
+            break
+    fragments = [orjson.Fragment(text) for text in reversed(shown)]
+    return _encode({"type": "history", "messages": fragments, "more": more})
 
 
 def members(names):

@@ -1,10 +1,14 @@
 """One open socket in a room."""
 
 import asyncio
+import contextlib
+import logging
 from collections import deque
 
 from . import frames
 from .codes import CloseCode
+
+logger = logging.getLogger("channelscope.chat")
 
 
 class Member:
@@ -73,8 +77,20 @@ class Member:
         try:
             while self.waiting:
                 await self.send(self.waiting.popleft())
+        except OSError:
+            # How servers say that the peer is gone (ASGI); its consumer hears of it
+            # as a disconnect.
+            self._give_up()
         except Exception:
-            # The peer is gone, and servers say so in exceptions of their own. Its
-            # consumer hears of it as a disconnect.
-            self.leaving = True
-            self.waiting.clear()
+            # Servers have ways of their own to refuse a frame. The client must not
+            # sit in a room from which it hears nothing.
+            logger.exception("A frame could not be sent")
+            self._give_up()
+            with contextlib.suppress(Exception):
+                await self.send(
+                    {"type": "websocket.close", "code": CloseCode.OUR_ERROR}
+                )
+
+    def _give_up(self):
+        self.leaving = True
+        self.waiting.clear()

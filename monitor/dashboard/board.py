@@ -13,6 +13,11 @@ from . import actions, connections, feed, processes, totals
 from .rows import Cell, Row
 from .viewer import Viewer
 
+# Daphne applies its limit for frames to what it sends, too. A row has some 2 kB, and
+# at most 10 if its text and path are as long as can be; a cell a tenth of that.
+ROWS_AT_ONCE = 10
+FRAGMENTS_AT_ONCE = 100
+
 SECTIONS: tuple[ModuleType, ...] = (totals, connections, feed, actions, processes)
 
 
@@ -54,7 +59,13 @@ class Board:
             small += _deletions(rows, shown)
             small += _changes(rows, shown)
             self._shown[name] = {row.id: row.cells for row in rows}
-        return [*inserted, "".join(small)] if small else inserted
+        return [*inserted, *_joined(small)]
+
+
+def _joined(fragments: list[str]) -> Iterator[str]:
+    """Put small fragments together into messages that no server refuses."""
+    for start in range(0, len(fragments), FRAGMENTS_AT_ONCE):
+        yield "".join(fragments[start : start + FRAGMENTS_AT_ONCE])
 
 
 def _insertions(name: str, rows: Iterable[Row], shown: dict[str, Any]) -> Iterator[str]:
@@ -63,10 +74,12 @@ def _insertions(name: str, rows: Iterable[Row], shown: dict[str, Any]) -> Iterat
     for is_new, run in groupby(rows, key=lambda row: row.id not in shown):
         run_rows = list(run)
         if is_new:
-            place = f"afterend:#{before}" if before else f"afterbegin:#{name}-rows"
-            yield render_to_string(
-                "monitor/_insert.html", {"place": place, "rows": run_rows}
-            )
+            for start in range(0, len(run_rows), ROWS_AT_ONCE):
+                some = run_rows[start : start + ROWS_AT_ONCE]
+                place = f"afterend:#{before}" if before else f"afterbegin:#{name}-rows"
+                context = {"place": place, "rows": some}
+                yield render_to_string("monitor/_insert.html", context)
+                before = some[-1].id
         before = run_rows[-1].id
 
 

@@ -9,6 +9,7 @@ from django.test import Client
 from chat import consumers
 from chat.hub import local_hub
 from chat.ledger import ledger
+from chat.models import Room
 from chat.reader import reader
 from project.asgi import application
 

@@ -344,3 +344,22 @@ async def test_nobody_is_shown_a_session_key(join, cookie_of):
 
 def refuse(batch):
     raise OperationalError("the disk is full")
+
+
+async def test_a_page_of_long_messages_is_cut_to_a_frame_that_servers_take(
+    join, connect
+):
+    ana = await join("ana")
+    for _ in range(30):
+        await ana.say("\N{GRINNING FACE}" * 4000)
+        await ana.hear()
+
+    bruno = await connect("bruno")
+    page = await bruno.hear("history")
+    await bruno.send_json_to({"type": "history", "before": page["messages"][0]["seq"]})
+    older = await bruno.hear("history")
+
+    assert len(json.dumps(page, ensure_ascii=False).encode()) < 256 * 2**10
+    assert page["more"] is True
+    assert page["messages"][-1]["seq"] == 30
+    assert older["messages"][-1]["seq"] == page["messages"][0]["seq"] - 1

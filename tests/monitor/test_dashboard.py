@@ -51,7 +51,7 @@ def dashboard(open_socket, user_of, headers_of):
         assert socket.accepted
         page = Page(socket)
         await page.say(have={})
-        await page.hear(rf"-user.*{name}")
+        await page.hear(rf'<tr id="connection-.*{name}')
         return page
 
     return dashboard
@@ -95,7 +95,7 @@ async def test_a_connection_comes_and_goes_without_being_asked_for(
 async def test_only_the_cells_that_changed_are_sent(dashboard, open_socket):
     page = await dashboard()
     echo = await open_socket(APP)
-    await page.hear('<tr id="connection-')
+    await page.hear('<tr id="connection-.*/echo/here/')
 
     await echo.send_to(text_data="hello")
     await echo.receive_from()

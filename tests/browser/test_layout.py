@@ -1,0 +1,49 @@
+"""Narrow screens: nothing sticks out to the side."""
+
+import pytest
+from playwright.sync_api import expect
+
+from .pages import enter, live_rows, message, say, sideways, watch
+
+PHONE = {"width": 390, "height": 844}
+LONG = "an-unbroken-word-of-three-hundred-letters-" * 7
+
+phones = pytest.mark.parametrize("scheme", ["light", "dark"])
+
+
+@phones
+def test_the_chat_fits_a_phone(page_of, room, scheme):
+    visitor = page_of(viewport=PHONE, color_scheme=scheme)
+    ana = page_of("ana", viewport=PHONE, color_scheme=scheme, has_touch=True)
+
+    visitor.goto("/login/")
+    enter(ana, room)
+    say(ana, LONG)
+    expect(message(ana, LONG)).to_have_count(1)
+
+    assert sideways(visitor) <= 0
+    assert sideways(ana) <= 0
+    field = ana.get_by_role("textbox", name="Message to")
+    expect(field).to_be_in_viewport()
+    ana.get_by_role("button", name="Members").click()
+    expect(ana.get_by_text("ana (you)")).to_be_in_viewport()
+    ana.keyboard.press("Escape")
+    expect(ana.get_by_text("ana (you)")).not_to_be_in_viewport()
+    ana.goto("/rooms/")
+    assert sideways(ana) <= 0
+
+
+@phones
+def test_the_monitor_fits_a_phone(page_of, crowd, room, scheme):
+    [socket] = crowd.join(1, path=f"/ws/chat/{room}/")
+    crowd.say(socket, LONG)
+    olga = page_of("olga", viewport=PHONE, color_scheme=scheme)
+
+    watch(olga)
+    row = live_rows(olga, f"/ws/chat/{room}/")
+    expect(row).to_have_count(1)
+
+    assert sideways(olga) <= 0
+    row.get_by_role("link", name="ana").click()
+    expect(olga.get_by_role("cell", name=LONG)).to_be_visible()
+    assert sideways(olga) <= 0

@@ -1,0 +1,91 @@
+"""Staff with the right to disconnect users do so, and users read why."""
+
+from playwright.sync_api import expect
+
+from .pages import (
+    connection_id,
+    enter,
+    facts,
+    feed_rows,
+    live_rows,
+    message,
+    say,
+    watch,
+)
+
+LASTING = ["Who", "From where, to where", "Session", "Scope"]
+
+
+def test_an_operator_disconnects_a_user_who_reads_the_reason(server, page_of, room):
+    bruno, olga = page_of("bruno"), page_of("olga")
+    enter(bruno, room)
+    say(bruno, "something rude")
+    expect(message(bruno, "something rude")).to_have_count(1)
+    watch(olga)
+    row = live_rows(olga, f"/ws/chat/{room}/")
+    connection = connection_id(row)
+    row.get_by_role("link", name="bruno").click()
+    expect(olga).to_have_url(f"{server.url}/admin/monitor/live/{connection}/")
+    expect(olga.locator(".summary")).to_contain_text("● live")
+    expect(olga.locator(".feed")).to_contain_text("something rude")
+    while_live = [facts(olga, title) for title in LASTING]
+
+    olga.get_by_label("Why bruno").fill("Please be kind.")
+    olga.get_by_role("button", name="Disconnect").click()
+
+    expect(bruno.get_by_role("alert")).to_contain_text("Please be kind.")
+    expect(bruno.get_by_role("status")).to_have_text("closed")
+    done = olga.get_by_role("region", name="Actions of staff").get_by_role("row").last
+    expect(done).to_contain_text("done")
+    expect(done).to_contain_text("olga")
+    expect(done).to_contain_text("Please be kind.")
+    olga.reload()
+    summary = olga.locator(".summary")
+    expect(summary).to_contain_text("✕ closed")
+    expect(summary).to_contain_text("disconnected by staff (4403)")
+    expect(summary).to_contain_text("olga: Please be kind.")
+    assert [facts(olga, title) for title in LASTING] == while_live
+    events = olga.get_by_role("region", name="Events").locator("tbody .cell")
+    expect(events).to_have_text(["disconnect", "receive", "accept", "connect"])
+    expect(olga.get_by_role("button", name="Disconnect")).to_have_count(0)
+
+
+def test_a_disconnected_user_may_connect_again_when_asked(page_of, room):
+    bruno, olga = page_of("bruno"), page_of("olga")
+    enter(bruno, room)
+    watch(olga)
+    live_rows(olga, f"/ws/chat/{room}/").get_by_role("checkbox").check()
+    olga.get_by_label("for this reason").fill("Try again.")
+    olga.get_by_role("button", name="Disconnect").click()
+    expect(bruno.get_by_role("alert")).to_contain_text("Try again.")
+
+    bruno.get_by_role("button", name="Connect again").click()
+
+    expect(bruno.get_by_role("status")).to_have_text("connected")
+    expect(live_rows(olga, f"/ws/chat/{room}/")).to_have_count(1)
+
+
+def test_chosen_connections_end_together_with_one_reason(page_of, room):
+    ana, bruno, olga = page_of("ana"), page_of("bruno"), page_of("olga")
+    enter(ana, room)
+    enter(bruno, room)
+    watch(olga)
+    rows = live_rows(olga, f"/ws/chat/{room}/")
+    expect(rows).to_have_count(2)
+    button = olga.locator("#disconnect-chosen")
+    expect(button).to_be_disabled()
+
+    for row in rows.all():
+        row.get_by_role("checkbox").check()
+    expect(button).to_have_text("Disconnect (2)")
+    olga.get_by_label("for this reason").fill("The room closes for the night.")
+    button.click()
+
+    expect(rows).to_have_count(0)
+    for page in (ana, bruno):
+        expect(page.get_by_role("alert")).to_contain_text("closes for the night.")
+    actions = olga.get_by_role("region", name="Actions of staff").first
+    mine = actions.locator("tbody tr").filter(has_text="closes for the night.")
+    expect(mine).to_have_count(2)
+    expect(mine.locator("td.result")).to_have_text(["done", "done"])
+    expect(feed_rows(olga, "4403")).not_to_have_count(0)

@@ -1,0 +1,122 @@
+"""Servers freeze, die and come back, and the pages tell the truth about it."""
+
+import signal
+
+import pytest
+from playwright.sync_api import expect
+
+from .crowd import Crowd
+from .pages import (
+    connection_id,
+    enter,
+    eventually,
+    expect_connected,
+    expect_state,
+    feed_rows,
+    live_rows,
+    message,
+    say,
+    watch,
+)
+
+# The third is what htmx writes of a websocket that could not open.
+LOST = ["WebSocket connection .* failed", "ERR_CONNECTION_REFUSED", "object Event"]
+COMING_BACK = 60_000  # milliseconds; attempts are up to 30 s apart
+
+
+@pytest.fixture
+def frozen(own_server):
+    """Stop the server's process from running, and let it go on."""
+
+    def frozen(stopped):
+        number = signal.SIGSTOP if stopped else signal.SIGCONT
+        own_server.process.send_signal(number)
+
+    yield frozen
+    frozen(False)
+
+
+def test_after_a_crash_nothing_dead_is_live_and_the_history_is_whole(
+    own_server, page_of, tolerate
+):
+    tolerate += LOST
+    ana, olga = page_of("ana", at=own_server), page_of("olga", at=own_server)
+    enter(ana)
+    watch(olga)
+    with Crowd(own_server) as crowd:
+        bruno, *_others = crowd.join(5, "bruno")
+        expect(live_rows(olga)).to_have_count(7)
+        say(ana, "before the crash")
+        expect(message(ana, "before the crash")).to_have_count(1)
+        died = connection_id(live_rows(olga, "/ws/chat/lobby/"))
+        for number in range(40):
+            crowd.say(bruno, f"told {number}")
+        assert eventually(lambda: "told 39" in crowd.heard)
+        own_server.kill()
+    own_server.start()
+
+    expect_state(olga, "live", timeout=COMING_BACK)
+    expect_connected(ana, timeout=COMING_BACK)
+    expect(live_rows(olga)).to_have_count(2)
+    expect(live_rows(olga, "/ws/chat/lobby/")).to_have_count(1)
+    assert connection_id(live_rows(olga, "/ws/chat/lobby/")) != died
+    received = own_server.rows(
+        "SELECT text FROM monitor_event WHERE kind = 'receive' ORDER BY at, seq"
+    )
+    for text in {"before the crash", *crowd.heard}:
+        assert sum(f'"{text}"' in row for (row,) in received) == 1, text
+    for text in ("before the crash", "told 39"):
+        expect(feed_rows(olga, f'"{text}"')).to_have_count(1)
+        expect(message(ana, text)).to_have_count(1)
+    say(ana, "after the crash")
+    expect(feed_rows(olga, "after the crash")).to_have_count(1)
+
+    ends = own_server.rows(
+        "SELECT cause, count(*) FROM monitor_connection WHERE closed_at IS NOT NULL"
+        " GROUP BY cause"
+    )
+    assert ends == [("process", 7)]
+    olga.goto(f"/admin/monitor/live/{died}/")
+    expect(olga.locator(".summary")).to_contain_text("✕ closed process lost")
+
+
+def test_a_frozen_server_greys_the_dashboard_until_there_is_news(
+    own_server, page_of, frozen
+):
+    olga = page_of("olga", at=own_server)
+    watch(olga)
+    rows = olga.locator("#connections-rows").locator("xpath=..")
+    expect(rows).to_have_css("opacity", "1")
+
+    frozen(True)
+    expect_state(olga, "stale")
+    expect(olga.locator("#monitor-state")).to_have_text("◌ no news")
+    expect(rows).to_have_css("opacity", "0.55")
+    frozen(False)
+
+    expect_state(olga, "live")
+    expect(rows).to_have_css("opacity", "1")
+
+
+def test_pages_come_back_after_a_restart_and_send_what_was_written_meanwhile(
+    own_server, page_of, tolerate
+):
+    tolerate += LOST
+    ana, olga = page_of("ana", at=own_server), page_of("olga", at=own_server)
+    enter(ana)
+    watch(olga)
+    olga.evaluate("window.sameDocument = true")
+
+    own_server.stop()
+    expect_state(olga, "offline")
+    expect(ana.get_by_text("Connection lost.")).to_be_visible()
+    say(ana, "written without a connection")
+    expect(ana.get_by_text("waits for the connection")).to_be_visible()
+    own_server.start()
+
+    expect_state(olga, "live", timeout=COMING_BACK)
+    expect_connected(ana, timeout=COMING_BACK)
+    expect(message(ana, "written without a connection")).to_have_count(1)
+    expect(feed_rows(olga, "written without a connection")).to_have_count(1)
+    expect(live_rows(olga)).to_have_count(2)
+    assert olga.evaluate("window.sameDocument") is True
