@@ -2,13 +2,16 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: run test lint format clean
+.PHONY: run test bench lint format clean
 
 run: $(VENV)/.installed
 	@$(BIN)/python manage.py up
 
 test: $(VENV)/.installed-dev
 	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m tests
+
+bench: $(VENV)/.installed-dev
+	@$(BIN)/python -m tests.bench
 
 lint: $(VENV)/.installed-dev
 	$(BIN)/ruff check .

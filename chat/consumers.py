@@ -80,7 +80,7 @@ class ChatConsumer(AsyncWebsocketConsumer):
         messages, more = await reader.ask(Message.objects.history, room.pk)
 
         await self.accept()
-        self.member = Member(room, self.base_send)
+        self.member = Member(room, self.scope["user"].get_username(), self.base_send)
         self.member.push(frames.history(messages, more, room.slug))
         local_hub().join(self.member, seen=messages[-1].seq if messages else 0)
 

@@ -40,6 +40,14 @@ class LocalRoom:
                 member.catch_up(numbered_frames)
         self.delivered = min(member.seen for member in self.members)
 
+    def present(self, recorded):
+        """The names of all who are here, from what the monitor has recorded.
+
+        Who has joined a moment ago may not be recorded yet, but is a member here.
+        """
+        here = {member.username for member in self.members}
+        return sorted(here.union(recorded.get(self.slug, [])))
+
     def call(self, roll):
         """Say who is here, unless that was the last thing said."""
         if roll != self.roll:
@@ -135,7 +143,7 @@ class Hub:
     async def _call_roll(self):
         present = await reader.ask(presence.members, "chat", "slug")
         for room in self.rooms.values():
-            names = None if present is None else present.get(room.slug, [])
+            names = None if present is None else room.present(present)
             room.call(frames.members(names))
 
     def _on_tick(self, kind):

@@ -20,8 +20,9 @@ class Member:
 
     LIMIT = 256  # frames waiting
 
-    def __init__(self, room, send):
+    def __init__(self, room, username, send):
         self.room = room
+        self.username = username
         self.send = send
         self.seen = 0  # number of the last message pushed
         self.waiting = deque()

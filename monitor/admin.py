@@ -14,12 +14,15 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.urls import path, reverse
 from django.utils.html import format_html
+from django.utils.text import Truncator
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
-from .dashboard import pages
+from .dashboard import figures, pages
 from .dashboard.feed import payload
 from .models import Action, Connection, Event, Live
+
+TEXT_SHOWN = 120  # characters in a list
 
 
 class ReadOnlyAdmin(admin.ModelAdmin):
@@ -108,7 +111,7 @@ class KeptWholeAdmin(ReadOnlyAdmin):
 @admin.register(Connection)
 class ConnectionAdmin(KeptWholeAdmin):
     list_display = [
-        *("opened_at", "who", "path", "client", "closed_at", "close_code", "cause"),
+        *("opened", "who", "path", "client", "closed", "close_code", "cause"),
         *("messages_in", "messages_out"),
     ]
     list_filter = [
@@ -129,6 +132,14 @@ class ConnectionAdmin(KeptWholeAdmin):
         """A connection has one page, which says more than a form could."""
         return redirect("admin:monitor_live_connection", UUID(unquote(object_id)))
 
+    @admin.display(description=_("opened"), ordering="opened_at")
+    def opened(self, connection: Connection) -> str:
+        return figures.moment(connection.opened_at)
+
+    @admin.display(description=_("closed"), ordering="closed_at")
+    def closed(self, connection: Connection) -> str:
+        return figures.moment(connection.closed_at) if connection.closed_at else "–"
+
     @admin.display(description=_("user"), ordering="username")
     def who(self, connection: Connection) -> str:
         return connection.username or gettext("anonymous")
@@ -136,13 +147,13 @@ class ConnectionAdmin(KeptWholeAdmin):
 
 @admin.register(Event)
 class EventAdmin(KeptWholeAdmin):
-    list_display = ["at", "kind", "who", "path", "client", "shown", "size"]
+    list_display = ["moment", "kind", "who", "path", "client", "shown", "size"]
     list_filter = ["kind", "at", "process"]
     list_select_related = False
     date_hierarchy = "at"
     fields = [
-        *("at", "kind", "who", "path", "client", "shown", "size", "code", "detail"),
-        *("connection_page", "process", "seq"),
+        *("moment", "kind", "who", "path", "client", "whole", "size", "code"),
+        *("detail", "connection_page", "process", "seq"),
     ]
 
     def get_search_fields(self, request: HttpRequest) -> list[str]:
@@ -157,12 +168,20 @@ class EventAdmin(KeptWholeAdmin):
             return events.annotate(readable=Value(True))
         return events.defer("text").annotate(readable=Value(False))
 
+    @admin.display(description=_("time"), ordering="at")
+    def moment(self, event: Event) -> str:
+        return figures.moment(event.at)
+
     @admin.display(description=_("user"), ordering="username")
     def who(self, event: Event) -> str:
         return event.username or gettext("anonymous")
 
     @admin.display(description=_("text"))
     def shown(self, event: Any) -> str:
+        return Truncator(self.whole(event)).chars(TEXT_SHOWN)
+
+    @admin.display(description=_("text"))
+    def whole(self, event: Any) -> str:
         text = event.text if event.readable else ""
         return payload(event, text, event.readable)
 

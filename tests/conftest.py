@@ -21,7 +21,7 @@ def nothing_stays_unrecorded(request):
         # Torn down after this fixture, so that what waits can still be stored.
         request.getfixturevalue("transactional_db")
     yield
-    process = local._process
+    process, local._process = local._process, None
     if process is not None:
         assert not process.registry, "a connection was left open"
         assert process.stop(), "something stayed in the journal"

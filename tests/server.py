@@ -164,9 +164,13 @@ class Server:
             f"ws://{self.host}{path}", additional_headers=headers, **options
         )
 
+    @property
+    def database(self):
+        return self.data_dir / "channelscope.sqlite3"
+
     def rows(self, sql, *parameters):
         """Ask the embedded database, from outside of the server."""
-        database = sqlite3.connect(self.data_dir / "channelscope.sqlite3", timeout=20)
+        database = sqlite3.connect(self.database, timeout=20)
         try:
             return database.execute(sql, parameters).fetchall()
         finally:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 
+from django.utils import timezone
 from django.utils.translation import gettext as _
 
 STEPS = ((10**9, "G"), (10**6, "M"), (10**3, "k"))
@@ -51,3 +52,9 @@ def duration(span: timedelta) -> str:
 def clock(at: datetime) -> str:
     """A time of day to the millisecond."""
     return f"{at:%H:%M:%S}.{at.microsecond // 1000:03}"
+
+
+def moment(at: datetime) -> str:
+    """Date and time to the millisecond, in the zone of the project."""
+    local = timezone.localtime(at)
+    return f"{local:%Y-%m-%d} {clock(local)}"

@@ -20,6 +20,7 @@ from monitor.models import Action, Connection, client_text
 from monitor.processes.commands import announce
 from monitor.scope import began_at
 
+from . import figures
 from .board import sections
 from .feed import payload
 from .viewer import Viewer
@@ -60,6 +61,8 @@ def connection(request: HttpRequest, pk: uuid.UUID, context: Context) -> HttpRes
             "connection": connection,
             "is_live": is_live,
             "account": _account(connection, request),
+            "bytes_in": figures.size(connection.bytes_in),
+            "bytes_out": figures.size(connection.bytes_out),
             "session": _session(connection),
             "scope": _scope(connection),
             "events_shown": EVENTS_SHOWN,
@@ -185,7 +188,10 @@ def _flat(name: str, value: Any) -> Iterator[tuple[str, str]]:
     match value:
         case dict():
             for inner, item in value.items():
-                yield inner, " ".join(text for _name, text in _flat("", item))
+                yield (
+                    inner,
+                    " ".join(" ".join(pair).strip() for pair in _flat("", item)),
+                )
         case [str(host), port] if name in ("client", "server"):
             yield "", client_text(host, port)
         case list():

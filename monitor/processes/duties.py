@@ -42,7 +42,7 @@ class Duties:
     def turn(self) -> bool:
         """Store a batch, then see to everything else; True if more may wait."""
         if not self._registered:
-            heartbeat.register(self.process.id)
+            heartbeat.register(self.process.id, self.process.identity)
             self._registered = True
 
         lines, presence = self._store_batch()

@@ -9,25 +9,28 @@ import uuid
 from typing import Any
 
 from django.db.models.functions import Now
+from django.utils import timezone
 
 from monitor.conf import settings
 from monitor.models import Process
 
 
-def register(process_id: uuid.UUID) -> None:
-    """Write the row of a process that begins, once."""
+def identity() -> dict[str, Any]:
+    """What this process is, by the fields of `Process`; ready for JSON."""
     host = socket.gethostname()
-    Process.objects.get_or_create(
-        id=process_id,
-        defaults={
-            "name": settings.PROCESS_NAME or f"{host}:{os.getpid()}",
-            "host": host,
-            "pid": os.getpid(),
-            "server": server_name(),
-            "started_at": Now(),
-            "seen_at": Now(),
-        },
-    )
+    return {
+        "name": settings.PROCESS_NAME or f"{host}:{os.getpid()}",
+        "host": host,
+        "pid": os.getpid(),
+        "server": server_name(),
+        "started_at": timezone.now().isoformat(),
+    }
+
+
+def register(process_id: uuid.UUID, identity: dict[str, Any]) -> None:
+    """Write the row of a process that begins, once."""
+    row = {**identity, "seen_at": Now()}
+    Process.objects.get_or_create(id=process_id, defaults=row)
 
 
 def beat(process_id: uuid.UUID, **health: Any) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import atexit
 import itertools
+import json
 import logging
 import os
 import time
@@ -21,7 +22,7 @@ from monitor.recording.journal import Journal, Lock
 from monitor.recording.recorder import Recorder
 from monitor.recording.writer import Writer
 
-from . import recovery
+from . import heartbeat, recovery
 from .commands import Commands
 from .duties import Duties
 from .registry import Registry
@@ -65,6 +66,8 @@ class LocalProcess:
             return
         self.started = True
         self.lock.take()
+        self.identity = heartbeat.identity()
+        self.lock.write(json.dumps(self.identity))
         self.writer.start()
         atexit.register(self.stop)
 

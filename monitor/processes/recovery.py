@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import uuid
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 
 from django.db.models import F
@@ -29,7 +31,8 @@ def recover(directory: Path, own_id: uuid.UUID, store: Store) -> int:
         if path.stem == str(own_id) or not lock.take():
             continue
         try:
-            _take_over(uuid.UUID(path.stem), directory / path.stem, store)
+            process = _process(uuid.UUID(path.stem), lock.read())
+            _take_over(process, directory / path.stem, store)
             lock.path.unlink()
             taken_over += 1
         finally:
@@ -37,16 +40,29 @@ def recover(directory: Path, own_id: uuid.UUID, store: Store) -> int:
     return taken_over
 
 
-def _take_over(process_id: uuid.UUID, directory: Path, store: Store) -> None:
+def _process(process_id: uuid.UUID, word: str) -> Process:
+    """The row of a dead process, which may have died before it wrote it."""
+    if process := Process.objects.filter(id=process_id).first():
+        return process
+    try:
+        identity = json.loads(word)
+    except ValueError:
+        began_at = datetime.fromtimestamp((process_id.int >> 80) / 1000, UTC)
+        identity = {"name": "unknown", "pid": 0, "started_at": began_at.isoformat()}
+    seen = {"seen_at": identity["started_at"]}
+    Process.objects.create(id=process_id, **identity, **seen)
+    return Process.objects.get(id=process_id)
+
+
+def _take_over(process: Process, directory: Path, store: Store) -> None:
     journal = Journal(directory)
     lines, position = journal.read(journal.start())
     while lines:
-        store(str(process_id), lines)
+        store(str(process.id), lines)
         lines, position = journal.read(position)
 
-    if process := Process.objects.filter(id=process_id, stopped_at=None).first():
-        _close_what_it_held(process)
-        heartbeat.end(process_id, lost=True)
+    _close_what_it_held(process)
+    heartbeat.end(process.id, lost=True)
     journal.remove()
 
 

@@ -15,7 +15,7 @@ def member(sent):
     async def send(message):
         sent.append(message.get("text", message.get("code")))
 
-    return Member(room=None, send=send)
+    return Member(room=None, username="ana", send=send)
 
 
 async def test_frames_are_sent_in_the_order_in_which_they_were_pushed(member, sent):
@@ -43,7 +43,7 @@ async def test_a_client_that_takes_nothing_is_let_go(sent):
         else:
             await asyncio.Event().wait()
 
-    member = Member(room=None, send=send)
+    member = Member(room=None, username="ana", send=send)
     for number in range(Member.LIMIT + 2):
         member.push(str(number))
         await asyncio.sleep(0)
@@ -69,7 +69,7 @@ async def test_a_peer_that_is_gone_ends_the_sending():
     async def send(message):
         raise OSError("gone")
 
-    member = Member(room=None, send=send)
+    member = Member(room=None, username="ana", send=send)
     member.push("hola")
 
     await asyncio.sleep(0)
