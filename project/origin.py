@@ -32,10 +32,10 @@ class SameOriginOnly:
 def is_own_origin(scope) -> bool:
     """Tell whether the handshake in `scope` comes from a page of this site."""
     headers = {name: value.decode("latin1") for name, value in scope["headers"]}
-    origin = headers.get(b"origin", "").lower()
-    host = headers.get(b"host", "").lower()
-    if not origin:
+    names = [name for name, _ in scope["headers"]]
+    if names.count(b"origin") != 1 or names.count(b"host") != 1:
         return False
+    origin, host = headers[b"origin"].lower(), headers[b"host"].lower()
 
     domain, _ = split_domain_port(host)
     if validate_host(domain, settings.ALLOWED_HOSTS):

@@ -41,10 +41,11 @@ def payload(event: Event, text: str, may_read: bool) -> str:
     """The text of a message, or its size for those who may not read it."""
     if event.kind != Event.Kind.RECEIVE:
         return event.detail
-    if may_read and text:
+    if not may_read:
+        return f"{MASK} {figures.size(event.size)}"
+    if text or not event.size:
         return text
-    shown = _("binary") if not text else MASK
-    return f"{shown} {figures.size(event.size)}"
+    return _("binary, %s") % figures.size(event.size)
 
 
 def _row(event: Any, may_read: bool) -> Row:
