@@ -3,6 +3,8 @@
 import asyncio
 import time
 
+from monitor.processes import local
+
 
 async def until(condition, within=10):
     """Wait until `condition()`, which may be a coroutine function, is true.
@@ -22,10 +24,17 @@ async def until(condition, within=10):
 
 
 async def until_no_task_is_left():
-    """Wait for the product's tasks on this event loop, which end by themselves."""
+    """Wait for the product's tasks on this event loop, which end by themselves.
+
+    The writer is stopped first: it would begin another one for its last tick.
+    """
+    if (process := local._process) is not None:
+        await asyncio.to_thread(process.stop)
+        await until(lambda: not process.ticker._groups)
     await until(lambda: not [task for task in asyncio.all_tasks() if _is_ours(task)])
 
 
 def _is_ours(task):
-    module = task.get_coro().cr_frame and task.get_coro().cr_frame.f_globals["__name__"]
-    return (module or "").startswith(("chat.", "monitor."))
+    frame = task.get_coro().cr_frame
+    module = frame.f_globals["__name__"] if frame else ""
+    return module.startswith(("chat.", "monitor."))
