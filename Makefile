@@ -29,7 +29,7 @@ $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
 	  || { echo "Channelscope needs Python 3.11 or later; try make run PYTHON=python3.11"; exit 1; }
 	@$(PYTHON) -m venv $(VENV) \
-	  || { echo "Python's venv module is missing; on Debian: apt-get install python3-venv"; exit 1; }
+	  || { rm -rf $(VENV); echo "Python's venv module is missing; on Debian: apt-get install python3-venv"; exit 1; }
 
 $(VENV)/.installed: requirements.txt | $(BIN)/python
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.txt

@@ -146,6 +146,14 @@ class Hub:
             names = None if present is None else room.present(present)
             room.call(frames.members(names))
 
+    async def say_goodbye(self, code, reason):
+        """Close every member's socket, and wait until that is sent."""
+        rooms = list(self.rooms.values())
+        for room in rooms:
+            room.dismiss_all(code, reason)
+        writers = [member.writer for room in rooms for member in room.members]
+        await asyncio.gather(*filter(None, writers), return_exceptions=True)
+
     def _on_tick(self, kind):
         if kind in (None, TICK):
             self.look(self.rooms)

@@ -1,6 +1,7 @@
 """The room that is always there."""
 
 from django.apps import apps as installed_apps
+from django.db import router
 
 LOBBY = "lobby"
 
@@ -14,4 +15,6 @@ def make_lobby(*, using, apps=installed_apps, **kwargs):
         room = apps.get_model("chat", "Room")
     except LookupError:  # migrated back to nothing
         return
+    if not router.allow_migrate_model(using, room):
+        return  # another database of the project's
     room.objects.using(using).get_or_create(slug=LOBBY, defaults={"name": LOBBY})

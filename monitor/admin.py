@@ -91,7 +91,9 @@ class LiveAdmin(ReadOnlyAdmin):
 
         def guarded(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
             # The admin would offer its login to somebody who is logged in already.
-            if request.user.is_authenticated and not request.user.is_staff:
+            if request.user.is_authenticated and not self.admin_site.has_permission(
+                request
+            ):
                 raise PermissionDenied
             return in_admin(request, *args, **kwargs)
 

@@ -6,6 +6,7 @@ import os
 import sqlite3
 from typing import Any
 
+from django.conf import settings as django_settings
 from django.core.checks import CheckMessage, Error
 from django.db import connection
 
@@ -19,7 +20,19 @@ def check_setup(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
     """The journal's directory and the database are what the monitor needs."""
     if not settings.ENABLED:
         return []
-    return [*_check_journal(), *_check_database()]
+    return [*_check_journal(), *_check_database(), *_check_time_zone()]
+
+
+def _check_time_zone() -> list[CheckMessage]:
+    if django_settings.USE_TZ:
+        return []
+    return [
+        Error(
+            "The monitor keeps times with their zone, and USE_TZ is False.",
+            hint="Set USE_TZ = True.",
+            id="monitor.E005",
+        )
+    ]
 
 
 def _check_journal() -> list[CheckMessage]:

@@ -6,7 +6,7 @@ from typing import Any
 
 from django.apps import AppConfig, apps
 from django.contrib.auth.management import create_permissions
-from django.db import DEFAULT_DB_ALIAS
+from django.db import DEFAULT_DB_ALIAS, router
 
 VIEW = ("view_process", "view_connection", "view_event", "view_action")
 GROUPS = {
@@ -22,6 +22,8 @@ def make_groups(
 
     Runs after every `migrate`.
     """
+    if not router.allow_migrate_model(using, apps.get_model("auth", "Group")):
+        return  # another database of the project's
     # Made after `migrate`, too, but later than this where auth is installed behind us.
     create_permissions(app_config, verbosity=0, using=using)
     Group = apps.get_model("auth", "Group")

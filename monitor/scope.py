@@ -42,8 +42,8 @@ NAME_LIMIT = 100  # cookies, and parameters of a query string
 # like one is masked there, too.
 TOKEN = re.compile(r"[A-Za-z0-9_\-.~+/=]{24,}")
 SECRET = re.compile(
-    r"pass(word|wd|phrase)?|token|secret|csrf|session|auth|api_?key|signature|\bsig\b"
-    r"|\bkey\b|\bcode\b|\botp\b|credential|card|jwt|ticket",
+    r"pass|pwd|token|secret|csrf|session|\bsid\b|auth|bearer|key\b|signature|\bsig\b"
+    r"|\bcode\b|\botp\b|credential|card|jwt|ticket",
     re.IGNORECASE,
 )
 BEGAN_AT = "_monitor_began_at"  # in the session, written at login
@@ -56,7 +56,7 @@ def describe(scope: Scope) -> dict[str, Any]:
     """
     facts = {
         "type": scope["type"],
-        "path": clean(scope.get("path", "")),
+        "path": describe_path(scope),
         "route": describe_route(scope),
         "query": describe_query(scope.get("query_string", b"")),
         "client": _address(scope.get("client")),
@@ -80,11 +80,22 @@ def describe_route(scope: Scope) -> dict[str, Any]:
     """The arguments that the router took from the path."""
     route = scope.get("url_route") or {}
     return {
-        "args": [clean(str(value)) for value in route.get("args", ())],
+        "args": [_masked("", str(value)) for value in route.get("args", ())],
         "kwargs": {
-            name: clean(str(value)) for name, value in route.get("kwargs", {}).items()
+            name: _masked(name, str(value))
+            for name, value in route.get("kwargs", {}).items()
         },
     }
+
+
+def describe_path(scope: Scope) -> str:
+    """The path, without what is masked among the arguments of its route."""
+    path = clean(scope.get("path", ""))
+    values = (scope.get("url_route") or {}).get("kwargs", {})
+    for name, shown in describe_route(scope)["kwargs"].items():
+        if MASK in shown:
+            path = path.replace(str(values[name]), MASK)
+    return path
 
 
 def describe_query(query_string: bytes) -> dict[str, list[str]]:
@@ -93,8 +104,7 @@ def describe_query(query_string: bytes) -> dict[str, list[str]]:
     # parse_qsl raises over 1000 fields rather than cut them.
     pieces = query_string[: 16 * 2**10].split(b"&")[:NAME_LIMIT]
     for name, value in parse_qsl(b"&".join(pieces).decode("latin1"), True):
-        shown = MASK if SECRET.search(name) else clean(value)
-        parameters.setdefault(clean(name), []).append(shown)
+        parameters.setdefault(clean(name), []).append(_masked(name, value))
     return parameters
 
 
@@ -112,10 +122,10 @@ def describe_headers(headers: list[tuple[bytes, bytes]]) -> dict[str, str]:
 
 def describe_user(scope: Scope) -> dict[str, Any] | None:
     """Who the scope says this is; None if nothing has authenticated it."""
-    user = scope.get("user")
-    if user is None:
+    if scope.get("user") is None:
         return None
-    if not user.is_authenticated:
+    user = authenticated_user(scope)
+    if user is None:
         return {"authenticated": False}
     return {
         "authenticated": True,
@@ -124,6 +134,15 @@ def describe_user(scope: Scope) -> dict[str, Any] | None:
         "staff": bool(getattr(user, "is_staff", False)),
         "superuser": bool(getattr(user, "is_superuser", False)),
     }
+
+
+def authenticated_user(scope: Scope) -> Any:
+    """The user of the scope; None for anonymous ones, and for what is no user of
+    Django's."""
+    user: Any = scope.get("user")
+    if not (hasattr(user, "get_username") and hasattr(user, "pk")):
+        return None
+    return user if user.is_authenticated else None
 
 
 def describe_session(scope: Scope) -> dict[str, Any] | None:
@@ -192,6 +211,11 @@ def clean(text: str, limit: int = 2000) -> str:
     if not text.isascii():
         text = text.encode("utf-8", "replace").decode("utf-8")
     return text
+
+
+def _masked(name: str, value: str) -> str:
+    """A value, unless its name or its look says that it may be a secret."""
+    return MASK if SECRET.search(name) else clean(TOKEN.sub(MASK, value))
 
 
 def _address(address: Any) -> list[Any] | None:

@@ -13,9 +13,8 @@ from channels.routing import ProtocolTypeRouter
 import chat.routing
 import monitor.dashboard.routing
 from monitor.middleware import MonitorMiddleware
+from monitor.origin import SameOriginOnly
 from monitor.routing import MonitorRouter
-
-from .origin import SameOriginOnly
 
 router = MonitorRouter(
     [

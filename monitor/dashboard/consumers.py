@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import logging
 import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-from channels.consumer import get_handler_name
 from channels.db import DatabaseSyncToAsync
 from channels.exceptions import StopConsumer
 from channels.generic.websocket import AsyncWebsocketConsumer
@@ -19,19 +19,20 @@ from django.utils.translation import gettext as _
 
 from monitor.conf import settings
 from monitor.middleware import note_refusal
+from monitor.origin import is_own_origin
+from monitor.processes.subscription import Subscription
 from monitor.processes.ticks import GROUP
-from monitor.scope import session_key
+from monitor.scope import authenticated_user
 
 from . import feed
 from .board import Board, sections
 from .rows import Row
-from .viewer import Viewer
+from .viewer import Viewer, present_user
 
 logger = logging.getLogger("channelscope.monitor")
 
 SIGNED_OUT, FORBIDDEN, BAD_DATA, OUR_ERROR = 4401, 4403, 4400, 4500
 MOST_ROWS = 2000  # that a page may say it has
-JOIN_AGAIN_AFTER = 3600  # seconds; the in-memory layer forgets members after 24 h
 
 # Not the thread that every consumer of the process shares for its queries: a slow
 # look at the dashboard must not delay a chat.
@@ -49,61 +50,71 @@ class DashboardConsumer(AsyncWebsocketConsumer):
 
     The page says what it has (`{"have": {section: [row ids]}}`), and is then brought
     up to date after every tick, or after `MONITOR_PULSE_INTERVAL` without one.
-    `{"paused": bool}` stops the feed and lets it go on.
+    `"paused": bool`, beside it or alone, stops the feed and lets it go on.
     """
 
     monitor_frames = False  # no watching the watcher
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        """Serve one socket: without a channel of its own, for the layer may be away,
+        and without Channels' hop to the shared database thread."""
+        self.scope = scope
+        self.base_send = send
         self.pushing: asyncio.Task[None] | None = None
+        self.subscription: Subscription | None = None
         try:
-            await super().__call__(scope, receive, send)
+            while True:
+                await self.dispatch(await receive())
+        except StopConsumer:
+            pass
         finally:
             # disconnect() is not called on every end.
-            if self.pushing is not None:
-                self.pushing.cancel()
-            await self.leave()
+            self.stop_pushing()
 
     async def dispatch(self, message: dict[str, Any]) -> None:
-        # As in Channels, without its hop to the shared database thread before each
-        # message: this consumer has its own.
-        await getattr(self, get_handler_name(message))(message)
+        match message["type"]:
+            case "websocket.connect":
+                await self.connect()
+            case "websocket.receive":
+                await self.receive(message.get("text"))
+            case "websocket.disconnect":
+                raise StopConsumer
 
     # Handlers ------------------------------------------------------------------------
 
     async def connect(self) -> None:
-        user = self.scope.get("user")
-        viewer = None if user is None else await in_thread(Viewer.of, user)
-        if viewer is None or not viewer.may_enter:
-            note_refusal(self.scope, "no right to view connections")
-            return await self.close()
+        if not is_own_origin(self.scope):
+            return await self.refuse("foreign origin")
+        user = authenticated_user(self.scope)
+        if user is None:
+            return await self.refuse("no right to view connections")
+        self.viewer = await in_thread(Viewer.of, user)
+        if not self.viewer.may_enter:
+            return await self.refuse("no right to view connections")
 
-        self.viewer = viewer
         self.board: Board | None = None
         self.paused = False
         self.ticked = asyncio.Event()
         self.checked_at = time.monotonic()
-        await self.join()
         await self.accept()
+        self.subscription = Subscription(GROUP, self.ticked.set)
+        self.subscription.start()
         self.pushing = asyncio.create_task(self.push_until_closed())
 
-    async def receive(self, text_data: Any = None, bytes_data: Any = None) -> None:
-        if not await self.is_still_allowed():
+    async def refuse(self, cause: str) -> None:
+        note_refusal(self.scope, cause)
+        await self.close()
+
+    async def receive(self, text: str | None) -> None:
+        if self.pushing is None or not await self.is_still_allowed():
             return
-        command = _command(text_data)
+        command = _command(text)
+        if not command:
+            return await self.bid_farewell(BAD_DATA, _("Unknown command."))
         if "have" in command:
             self.board = Board(command["have"])
-        elif "paused" in command:
-            self.paused = command["paused"]
-        else:
-            return await self.close(code=BAD_DATA, reason="unknown command")
+        self.paused = command.get("paused", self.paused)
         self.ticked.set()
-
-    async def monitor_tick(self, message: dict[str, Any]) -> None:
-        self.ticked.set()
-
-    async def websocket_disconnect(self, message: dict[str, Any]) -> None:
-        raise StopConsumer
 
     # Pushing -------------------------------------------------------------------------
 
@@ -116,7 +127,8 @@ class DashboardConsumer(AsyncWebsocketConsumer):
         except Exception:
             # Nobody awaits this task; the page reconnects after 4500 and starts anew.
             logger.exception("A dashboard could not be brought up to date")
-            await self.close(code=OUR_ERROR)
+            with contextlib.suppress(Exception):
+                await self.close(code=OUR_ERROR)
 
     async def push(self) -> None:
         """Send what the page does not show yet, and a sign of life."""
@@ -152,10 +164,11 @@ class DashboardConsumer(AsyncWebsocketConsumer):
         if time.monotonic() - self.checked_at < within:
             return True
         self.checked_at = time.monotonic()
-        self.viewer = await in_thread(Viewer.by_id, self.scope["user"].pk)
-        if not await in_thread(self.has_session):
+        user = await in_thread(present_user, self.scope)
+        if user is None:
             await self.bid_farewell(SIGNED_OUT, _("You have signed out."))
             return False
+        self.viewer = await in_thread(Viewer.of, user)
         if not self.viewer.may_enter:
             await self.bid_farewell(
                 FORBIDDEN, _("You no longer have the right to view connections.")
@@ -163,36 +176,24 @@ class DashboardConsumer(AsyncWebsocketConsumer):
             return False
         return True
 
-    def has_session(self) -> bool:
-        """Whether the session that opened this socket still exists."""
-        key = session_key(self.scope)
-        return key is None or self.scope["session"].exists(key)
-
     async def bid_farewell(self, code: int, reason: str) -> None:
+        self.stop_pushing()
         await self.send(text_data=self.monitor_farewell(code, reason))
         await self.close(code=code, reason=reason)
+
+    def stop_pushing(self) -> None:
+        """Send nothing more by itself."""
+        if self.subscription is not None:
+            self.subscription.stop()
+        if self.pushing is not None and self.pushing is not asyncio.current_task():
+            self.pushing.cancel()
+        self.pushing = None
 
     @staticmethod
     def monitor_farewell(code: int, reason: str) -> str:
         """The fragment that tells the reader why there will be no more news."""
         context = {"code": code, "reason": reason}
         return render_to_string("monitor/_farewell.html", context)
-
-    # The channel layer ---------------------------------------------------------------
-
-    async def join(self) -> None:
-        """Hear ticks. Without the layer, the page is brought up to date by the
-        pulse alone."""
-        try:
-            await self.channel_layer.group_add(GROUP, self.channel_name)
-        except Exception:
-            logger.warning("A dashboard hears no ticks", exc_info=True)
-
-    async def leave(self) -> None:
-        try:
-            await self.channel_layer.group_discard(GROUP, self.channel_name)
-        except Exception:
-            logger.warning("A dashboard could not leave its group", exc_info=True)
 
 
 def _command(text: str | None) -> dict[str, Any]:
@@ -202,6 +203,8 @@ def _command(text: str | None) -> dict[str, Any]:
     except (ValueError, RecursionError):
         return {}
     match command:
+        case {"have": dict(have), "paused": bool(paused)} if _are_rows(have):
+            return {"have": have, "paused": paused}
         case {"have": dict(have)} if _are_rows(have):
             return {"have": have}
         case {"paused": bool(paused)}:

@@ -39,6 +39,8 @@ def query(viewer: Viewer) -> list[Row]:
 
 def payload(event: Event, text: str, may_read: bool) -> str:
     """The text of a message, or its size for those who may not read it."""
+    if event.kind == Event.Kind.ERROR and may_read:
+        return f"{event.detail}: {text}"
     if event.kind != Event.Kind.RECEIVE:
         return event.detail
     if not may_read:

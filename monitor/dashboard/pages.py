@@ -18,7 +18,7 @@ from django.views.decorators.http import require_GET, require_POST
 
 from monitor.models import Action, Connection, client_text
 from monitor.processes.commands import announce
-from monitor.scope import began_at
+from monitor.scope import began_at, clean
 
 from . import figures
 from .board import sections
@@ -86,9 +86,9 @@ def actions(request: HttpRequest, pk: uuid.UUID) -> HttpResponse:
 @require_POST
 def disconnect(request: HttpRequest) -> HttpResponse:
     """Ask for connections to be closed: an action for each, with the reason."""
-    reason = " ".join(request.POST.get("reason", "").split())
+    reason = " ".join(clean(request.POST.get("reason", "")).split())
     keys = _uuids(request.POST.getlist("connection"))
-    found = list(Connection.objects.filter(pk__in=keys))
+    found = list(Connection.objects.filter(pk__in=keys).select_related("process"))
     back = request.POST.get("next") == "connection" and len(found) == 1
     place = (
         reverse("admin:monitor_live_connection", args=[found[0].pk])
@@ -115,7 +115,7 @@ def disconnect(request: HttpRequest) -> HttpResponse:
 
 
 def _action(connection: Connection, reason: str, user: Any) -> Action:
-    gone = connection.closed_at is not None
+    gone = connection.closed_at or connection.process.stopped_at
     return Action(
         kind=Action.Kind.DISCONNECT,
         connection=connection,

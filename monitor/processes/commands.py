@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 import uuid
 from collections import deque
@@ -14,17 +13,16 @@ from asgiref.sync import async_to_sync
 from channels.layers import get_channel_layer
 from django.db.models.functions import Now
 
-from monitor.conf import settings
 from monitor.models import Action, Connection
 
 from .registry import Registry
+from .subscription import Subscription
 
 logger = logging.getLogger("channelscope.monitor")
 
 GROUP = "monitor.commands"  # gets {"type": "commands.tick"} when staff ask
 FORBIDDEN = 4403
 ANSWER_WITHIN = 4.0  # seconds that a server may take to close a socket
-JOIN_AGAIN_AFTER = 3600  # seconds; the in-memory layer forgets members after 24 h
 
 
 class Answer(NamedTuple):
@@ -50,7 +48,7 @@ class Commands:
         self.wake = wake
         self._under_way: set[uuid.UUID] = set()
         self._answers: deque[Answer] = deque()
-        self._listener: asyncio.Task[None] | None = None
+        self.subscription = Subscription(GROUP, wake)
 
     def look(self, loop: asyncio.AbstractEventLoop) -> None:
         """Begin whatever was asked since the last look."""
@@ -71,48 +69,10 @@ class Commands:
             self._answers.popleft()
         return wrote
 
-    def listen(self) -> None:
-        """Hear of new actions from the channel layer, on the running loop."""
-        if get_channel_layer() is None:
-            return
-        self._listener = asyncio.get_running_loop().create_task(self._hear())
-
-    def stop_listening(self) -> None:
-        """Stop what `listen` began."""
-        if self._listener is not None:
-            self._listener.cancel()
-            self._listener = None
-
     async def _carry_out(self, action: Action) -> None:
         result, detail = await _disconnect(action, self.registry)
         self._answers.append(Answer(action.pk, result, detail[:500]))
         self.wake()
-
-    async def _hear(self) -> None:
-        # Not while True: redis-py swallows a cancellation that comes while it connects.
-        while asyncio.current_task() is self._listener:
-            try:
-                async with asyncio.timeout(JOIN_AGAIN_AFTER):
-                    await self._hear_ticks()
-            except TimeoutError:
-                continue
-            except Exception:
-                # Without the layer, actions are found at the next heartbeat.
-                logger.warning("Actions are not heard at once", exc_info=True)
-                await asyncio.sleep(settings.HEARTBEAT_INTERVAL)
-
-    async def _hear_ticks(self) -> None:
-        layer = get_channel_layer()
-        channel = await layer.new_channel()
-        await layer.group_add(GROUP, channel)
-        self.wake()  # for what was asked before anybody listened
-        try:
-            while asyncio.current_task() is self._listener:
-                await layer.receive(channel)
-                self.wake()
-        finally:
-            with contextlib.suppress(Exception):
-                await layer.group_discard(GROUP, channel)
 
 
 def announce() -> None:
@@ -132,10 +92,8 @@ async def _disconnect(action: Action, registry: Registry) -> tuple[Action.Result
     if recorder is None:
         return Action.Result.GONE, ""
 
-    by = f"{action.asked_by_name}: {action.reason}"
-    close = recorder.disconnect(
-        FORBIDDEN, action.reason, Connection.Cause.STAFF, detail=by
-    )
+    # Who asked is for those who may view actions, and stands there.
+    close = recorder.disconnect(FORBIDDEN, action.reason, Connection.Cause.STAFF)
     try:
         closed = await asyncio.wait_for(close, ANSWER_WITHIN)
     except TimeoutError:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
+import uuid
+from collections.abc import Iterable, Iterator
 from datetime import datetime
 from importlib import import_module
 from typing import TYPE_CHECKING
@@ -11,19 +12,22 @@ from typing import TYPE_CHECKING
 import orjson
 from django.conf import settings as django_settings
 from django.db import Error
+from django.db.models import F
 
 from monitor.conf import settings
-from monitor.recording.journal import Position
+from monitor.models import Connection
+from monitor.recording.journal import READ_SIZE, Chunk
 from monitor.recording.recorder import Recorder
 from monitor.recording.store import Batch, store
 from monitor.scope import session_expiries, session_key
 
-from . import heartbeat
+from . import heartbeat, recovery
 from .traffic import Traffic
 
 if TYPE_CHECKING:
     from .local import LocalProcess
 
+MEND_INTERVAL = 30.0  # seconds
 COUNTING_SHARE = 4  # counts rest for this many times as long as storing them took
 SET_ASIDE = "set-aside.jsonl"
 
@@ -36,23 +40,33 @@ class Duties:
         self.position = process.journal.start()
         self.traffic = Traffic()
         self._registered = False
+        self._counted = False
+        self._recovery: Iterator[bool] | None = None
+        self._missing: set[uuid.UUID] = set()
+        self._mend_due_at = 0.0
         self._beat_due_at = 0.0
         self._counts_due_at = 0.0
 
     def turn(self) -> bool:
         """Store a batch, then see to everything else; True if more may wait."""
+        process = self.process
         if not self._registered:
-            heartbeat.register(self.process.id, self.process.identity)
+            heartbeat.register(process.id, process.identity)
             self._registered = True
 
-        lines, presence = self._store_batch()
+        chunk, presence = self._store_batch()
         answered = self._see_to_actions()
-        if self.process.stopping or time.monotonic() >= self._beat_due_at:
-            presence |= self.process.recover() > 0
+        presence |= self._recover_some()
+        if process.stopping and not chunk.lines:
+            self._end()
+        elif time.monotonic() >= self._beat_due_at:
+            presence |= self._mend()
             self._beat()
-        if lines or answered or presence:
-            self.process.ticker.tick(presence)
-        return lines
+        if chunk.lines or answered or presence or self._counted:
+            process.ticker.tick(presence)
+        if process.stopping:
+            return bool(chunk.lines)
+        return chunk.size >= READ_SIZE // 2 or self._recovery is not None
 
     def store(
         self, process_id: str, lines: list[bytes], touched: Iterable[Recorder] = ()
@@ -69,26 +83,26 @@ class Duties:
 
         return store(process_id, lines, complete, self._set_aside)
 
-    def _store_batch(self) -> tuple[bool, bool]:
-        """Store what waits; tell whether anything did, and whether connections
-        opened or closed."""
-        lines, position = self.process.journal.read(self.position)
+    def _store_batch(self) -> tuple[Chunk, bool]:
+        """Store what waits; return it, and whether connections opened or closed."""
+        chunk = self.process.journal.read(self.position)
         touched = self._take_touched()
-        if not (lines or touched):
-            return False, False
+        self._counted = bool(touched)
+        if not (chunk.lines or touched):
+            return chunk, False
 
         started_at = time.monotonic()
         try:
-            presence = self.store(str(self.process.id), lines, touched)
+            presence = self.store(str(self.process.id), chunk.lines, touched)
         except Error:
             self.process.registry.touched.update(touched)
             raise
         if touched:
             took = time.monotonic() - started_at
             self._counts_due_at = time.monotonic() + COUNTING_SHARE * took
-        self._stored_until(position, lines)
+        self._stored_until(chunk)
         self._count_traffic()
-        return True, presence
+        return chunk, presence
 
     def _take_touched(self) -> set[Recorder]:
         """The connections whose counts are to be stored now.
@@ -103,11 +117,11 @@ class Duties:
             return set()
         return self.process.registry.take_touched()
 
-    def _stored_until(self, position: Position, lines: list[bytes]) -> None:
-        self.process.journal.stored += sum(len(line) + 1 for line in lines)
-        if position.segment > self.position.segment:
-            self.process.journal.forget(position)
-        self.position = position
+    def _stored_until(self, chunk: Chunk) -> None:
+        self.process.journal.stored += chunk.size
+        if chunk.end.segment > self.position.segment:
+            self.process.journal.forget(chunk.end)
+        self.position = chunk.end
 
     def _count_traffic(self) -> None:
         process = self.process
@@ -133,9 +147,50 @@ class Duties:
             failures=process.failures,
             set_aside=process.set_aside,
         )
-        if process.stopping:
-            heartbeat.end(process.id, lost=False)
         self._beat_due_at = time.monotonic() + settings.HEARTBEAT_INTERVAL
+
+    def _recover_some(self) -> bool:
+        """Take over a piece of what a dead process left; True if it was the last."""
+        if self._recovery is None:
+            if self.process.stopping or time.monotonic() < self._beat_due_at:
+                return False
+            self._recovery = self.process.take_over_dead()
+        try:
+            done = next(self._recovery)
+        except StopIteration:
+            self._recovery = None
+            return False
+        except Error:
+            self._recovery = None
+            raise
+        return done
+
+    def _mend(self) -> bool:
+        """Close rows whose connections are not held here any more; True if any.
+
+        Their end could not be written, on a full disk for example. An end that is
+        only on its way has arrived by the second look.
+        """
+        if time.monotonic() < self._mend_due_at:
+            return False
+        self._mend_due_at = time.monotonic() + MEND_INTERVAL
+        rows = Connection.objects.open().filter(process_id=self.process.id)
+        held = self.process.registry
+        missing = {key for key in rows.values_list("pk", flat=True) if key not in held}
+        drifted = missing & self._missing
+        self._missing = missing - drifted
+        detail = "mended: its end could not be recorded"
+        rows.filter(pk__in=drifted).update(
+            closed_at=F("active_at"), cause=Connection.Cause.LOST, detail=detail
+        )
+        self.process.failures += len(drifted)
+        return bool(drifted)
+
+    def _end(self) -> None:
+        """Say that this process stops. Whatever it held is closed by now."""
+        self._beat()
+        recovery.close_open(self.process.id, Connection.Cause.SERVER, "")
+        heartbeat.end(self.process.id, lost=False)
 
     def _set_aside(self, line: bytes, reason: Exception) -> None:
         """Keep a line that the database refuses, with the reason."""
@@ -144,7 +199,9 @@ class Duties:
             "reason": f"{type(reason).__name__}: {reason}",
             "line": line.decode("utf-8", "replace"),
         }
-        with open(self.process.directory / SET_ASIDE, "ab") as file:
+        path = self.process.directory / SET_ASIDE
+        path.touch(mode=0o600)  # it has texts of messages
+        with open(path, "ab") as file:
             file.write(orjson.dumps(kept) + b"\n")
 
 

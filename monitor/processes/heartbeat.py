@@ -19,7 +19,7 @@ def identity() -> dict[str, Any]:
     """What this process is, by the fields of `Process`; ready for JSON."""
     host = socket.gethostname()
     return {
-        "name": settings.PROCESS_NAME or f"{host}:{os.getpid()}",
+        "name": (settings.PROCESS_NAME or f"{host}:{os.getpid()}")[:100],
         "host": host,
         "pid": os.getpid(),
         "server": server_name(),

@@ -9,6 +9,7 @@ import json
 import logging
 import os
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +44,7 @@ class LocalProcess:
     def __init__(self) -> None:
         self.id = time_ordered_uuid()
         self.pid = os.getpid()
+        self.identity = heartbeat.identity()
         self.directory = journal_directory()
         self.journal = Journal(self.directory / str(self.id))
         self.lock = Lock(self.directory / f"{self.id}.lock")
@@ -64,10 +66,8 @@ class LocalProcess:
         """Take the lock and start the writer, on the first call."""
         if self.started:
             return
+        self.lock.make(json.dumps(self.identity))
         self.started = True
-        self.lock.take()
-        self.identity = heartbeat.identity()
-        self.lock.write(json.dumps(self.identity))
         self.writer.start()
         atexit.register(self.stop)
 
@@ -75,15 +75,15 @@ class LocalProcess:
         """Hold a connection; hear what staff ask for as long as there are any."""
         self.start()
         if not self.registry:
-            self.ticker.loop = asyncio.get_running_loop()
-            self.commands.listen()
+            self.ticker.attach(asyncio.get_running_loop())
+            self.commands.subscription.start()
         self.registry.add(recorder)
 
     def discard(self, recorder: Recorder) -> None:
         """Let go of a connection that has ended."""
         self.registry.discard(recorder)
         if not self.registry:
-            self.commands.stop_listening()
+            self.commands.subscription.stop()
 
     def touched(self, recorder: Recorder) -> None:
         """Hear that a connection's counts have changed, and no event says so."""
@@ -119,7 +119,7 @@ class LocalProcess:
     async def close_all(self, code: int, reason: str) -> None:
         """Close every connection that is held here, because the server stops."""
         closing = [
-            recorder.disconnect(code, reason, Connection.Cause.SERVER, detail=reason)
+            recorder.disconnect(code, reason, Connection.Cause.SERVER)
             for recorder in self.registry
         ]
         await asyncio.gather(*closing, return_exceptions=True)
@@ -128,14 +128,18 @@ class LocalProcess:
 
     def recover(self) -> int:
         """Take over from dead processes of this host; return how many there were."""
-        return recovery.recover(self.directory, self.id, self.duties.store)
+        return sum(self.take_over_dead())
+
+    def take_over_dead(self) -> Iterator[bool]:
+        """The same, a piece at a time: see `recovery.take_over_dead`."""
+        return recovery.take_over_dead(self.directory, self.id, self.duties.store)
 
     def stop(self, timeout: float = 5.0) -> bool:
         """Store what waits, and end; False if that took longer than `timeout`.
 
         What is left in the journal is stored by the next process that starts here.
         """
-        if not self.started or self.stopping:
+        if not self.started or self.stopping or self.pid != os.getpid():
             return True
         atexit.unregister(self.stop)
         for recorder in self.registry:
@@ -166,6 +170,19 @@ def local_process() -> LocalProcess:
     if _process is None or _process.pid != os.getpid() or _process.stopping:
         _process = LocalProcess()
     return _process
+
+
+def _forget_after_fork() -> None:
+    """The child is a process of its own; the journal and the lock are its parent's."""
+    global _process
+    if _process is not None and _process.started:
+        atexit.unregister(_process.stop)
+        _process.journal.close()
+        _process.lock.release()
+    _process = None
+
+
+os.register_at_fork(after_in_child=_forget_after_fork)
 
 
 def journal_directory() -> Path:

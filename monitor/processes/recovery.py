@@ -3,41 +3,80 @@
 from __future__ import annotations
 
 import json
+import logging
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
+from django.db import Error
 from django.db.models import F
-from django.db.models.functions import Greatest
+from django.db.models.functions import Greatest, Now
 
 from monitor.models import Action, Connection, Process
 from monitor.recording.journal import Journal, Lock
 
 from . import heartbeat
 
+logger = logging.getLogger("channelscope.monitor")
 Store = Callable[[str, list[bytes]], object]
 
 
-def recover(directory: Path, own_id: uuid.UUID, store: Store) -> int:
-    """Take over from every process in `directory` that is dead; return how many.
+def take_over_dead(directory: Path, own_id: uuid.UUID, store: Store) -> Iterator[bool]:
+    """Take over from every process in `directory` that is dead, a piece at a time.
 
-    Whoever can take the lock of a process knows that it is dead. Its journal is
-    replayed before its connections are closed, so that an end it had seen is kept.
+    Yields False after a piece of a journal and True after a whole process, so that
+    whoever asks can see to other things in between. Whoever can take the lock of a
+    process knows that it is dead. Its journal is replayed before its connections are
+    closed, so that an end it had seen is kept.
     """
-    taken_over = 0
     for path in sorted(directory.glob("*.lock")):
-        lock = Lock(path)
-        if path.stem == str(own_id) or not lock.take():
+        process_id = _process_id(path)
+        if process_id is None or process_id == own_id:
             continue
+        lock = Lock(path)
         try:
-            process = _process(uuid.UUID(path.stem), lock.read())
-            _take_over(process, directory / path.stem, store)
-            lock.path.unlink()
-            taken_over += 1
+            word = lock.take()
+            if word is None:
+                continue
+            process = _process(process_id, word)
+            yield from _take_over(process, directory / path.stem, store)
+            path.unlink(missing_ok=True)
+            yield True
+        except Error:
+            raise  # the database's; it is the same for all of them
+        except Exception:
+            # What one process left must not keep the others from being seen to.
+            logger.exception("Cannot take over from %s", path)
         finally:
             lock.release()
-    return taken_over
+
+
+def close_open(process_id: uuid.UUID, cause: Connection.Cause, detail: str) -> int:
+    """Close what a process that has ended still holds open by its rows.
+
+    At the time it was last heard of. What was asked of them is already gone.
+    """
+    process = Process.objects.get(id=process_id)
+    Action.objects.pending_at(process_id).update(
+        result=Action.Result.GONE, detail="the process has ended", finished_at=Now()
+    )
+    return (
+        Connection.objects.open()
+        .filter(process=process)
+        .update(
+            closed_at=Greatest(F("active_at"), process.seen_at),
+            cause=cause,
+            detail=detail,
+        )
+    )
+
+
+def _process_id(path: Path) -> uuid.UUID | None:
+    try:
+        return uuid.UUID(path.stem)
+    except ValueError:
+        return None  # not of ours
 
 
 def _process(process_id: uuid.UUID, word: str) -> Process:
@@ -54,27 +93,15 @@ def _process(process_id: uuid.UUID, word: str) -> Process:
     return Process.objects.get(id=process_id)
 
 
-def _take_over(process: Process, directory: Path, store: Store) -> None:
+def _take_over(process: Process, directory: Path, store: Store) -> Iterator[bool]:
     journal = Journal(directory)
-    lines, position = journal.read(journal.start())
-    while lines:
-        store(str(process.id), lines)
-        lines, position = journal.read(position)
+    chunk = journal.read(journal.start())
+    while chunk.lines:
+        store(str(process.id), chunk.lines)
+        yield False
+        chunk = journal.read(chunk.end)
 
-    _close_what_it_held(process)
+    inferred = "inferred: when the process was last heard of"
+    close_open(process.id, Connection.Cause.PROCESS, inferred)
     heartbeat.end(process.id, lost=True)
     journal.remove()
-
-
-def _close_what_it_held(process: Process) -> None:
-    """Close the connections of a dead process, at the time it was last heard of."""
-    Action.objects.pending_at(process.id).update(
-        result=Action.Result.GONE,
-        detail="the process was lost",
-        finished_at=process.seen_at,
-    )
-    Connection.objects.open().filter(process=process).update(
-        closed_at=Greatest(F("active_at"), process.seen_at),
-        cause=Connection.Cause.PROCESS,
-        detail="inferred: when the process was last heard of",
-    )

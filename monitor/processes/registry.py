@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
@@ -21,6 +22,9 @@ class Registry:
 
     def __iter__(self) -> Iterator[Recorder]:
         return iter(list(self._recorders.values()))
+
+    def __contains__(self, connection_id: uuid.UUID) -> bool:
+        return str(connection_id) in self._recorders
 
     def add(self, recorder: Recorder) -> None:
         self._recorders[recorder.key] = recorder

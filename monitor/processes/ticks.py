@@ -29,6 +29,13 @@ class Ticker:
         self._groups: set[str] = set()
         self._sent_at = 0.0
         self._task: asyncio.Task[None] | None = None
+        self._failing = False
+
+    def attach(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Send from now on from this event loop."""
+        if loop is not self.loop:
+            self.loop = loop
+            self._groups = set()
 
     def tick(self, presence: bool) -> None:
         """Ask for a tick; `presence` says that connections opened or closed.
@@ -51,19 +58,25 @@ class Ticker:
 
     def _send(self) -> None:
         assert self.loop is not None
+        if self._task is not None and not self._task.done():
+            # A layer that hangs must not gather tasks.
+            self.loop.call_later(settings.TICK_INTERVAL, self._send)
+            return
         groups, self._groups = self._groups, set()
         self._sent_at = time.monotonic()
         # Kept here because the loop itself holds its tasks only weakly.
-        self._task = self.loop.create_task(_publish(groups))
+        self._task = self.loop.create_task(self._publish(groups))
 
-
-async def _publish(groups: set[str]) -> None:
-    layer = get_channel_layer()
-    if layer is None:
-        return
-    try:
-        for group in sorted(groups):
-            await layer.group_send(group, TICKS[group])
-    except Exception:
-        # A layer that is away costs a tick: the dashboards look again by themselves.
-        logger.warning("A tick did not get through", exc_info=True)
+    async def _publish(self, groups: set[str]) -> None:
+        layer = get_channel_layer()
+        if layer is None:
+            return
+        try:
+            for group in sorted(groups):
+                await layer.group_send(group, TICKS[group])
+            self._failing = False
+        except Exception as error:
+            # A layer that is away costs ticks: the dashboards look by themselves.
+            if not self._failing:
+                logger.warning("Ticks do not get through: %s", error)
+            self._failing = True

@@ -5,7 +5,13 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 from monitor.models import client_text
-from monitor.scope import clean, describe, session_hash, session_key
+from monitor.scope import (
+    authenticated_user,
+    clean,
+    describe,
+    session_hash,
+    session_key,
+)
 
 
 class Kept(NamedTuple):
@@ -58,14 +64,15 @@ def connection_row(scope: dict[str, Any]) -> dict[str, Any]:
         "user_agent": headers.get("user-agent", ""),
         "origin": headers.get("origin", ""),
         "session_hash": session_hash(key) if key else "",
+        "route_args": facts["route"]["kwargs"],
         "scope": facts,
     }
 
 
 def user_row(scope: dict[str, Any]) -> dict[str, Any]:
     """The user of the scope, by the fields of `Connection` and `Event`."""
-    user = scope.get("user")
-    if user is None or not user.is_authenticated:
+    user = authenticated_user(scope)
+    if user is None:
         return {"user_id": None, "username": ""}
     return {"user_id": str(user.pk), "username": clean(user.get_username(), 255)}
 

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 READ_SIZE = 2**20  # bytes
+WORD_SIZE = 2**12  # bytes
 
 
 class Position(NamedTuple):
@@ -21,6 +22,14 @@ class Position(NamedTuple):
 
     segment: int
     offset: int  # bytes
+
+
+class Chunk(NamedTuple):
+    """Lines that were read, without their newlines."""
+
+    lines: list[bytes]
+    end: Position  # the place behind them
+    size: int  # bytes, newlines included
 
 
 class Lock:
@@ -34,25 +43,40 @@ class Lock:
         self.path = path
         self._file: int | None = None
 
-    def take(self) -> bool:
-        """Take the lock; False if somebody else has it."""
-        file = os.open(self.path, os.O_RDWR | os.O_CREAT, 0o600)
+    def make(self, word: str) -> None:
+        """Make the file, locked, with a word for whoever takes it afterwards.
+
+        Under another name at first: nobody must find it before it is locked.
+        """
+        unready = self.path.with_suffix(".unready")
+        file = os.open(unready, os.O_RDWR | os.O_CREAT, 0o600)
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
+            os.pwrite(file, word.encode(), 0)
+            os.rename(unready, self.path)
+        except OSError:
             os.close(file)
-            return False
+            raise
         self._file = file
-        return True
 
-    def write(self, text: str) -> None:
-        """Leave word, for whoever takes the lock after its owner's death."""
-        assert self._file is not None
-        os.pwrite(self._file, text.encode(), 0)
+    def take(self) -> str | None:
+        """Take the lock of one who has died; return the word that was left.
 
-    def read(self) -> str:
-        """What the last owner left; "" if it died before it could."""
-        return self.path.read_text()
+        None if the owner lives, or if somebody else has cleared it away meanwhile.
+        """
+        try:
+            file = os.open(self.path, os.O_RDWR)
+        except FileNotFoundError:
+            return None
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if os.fstat(file).st_ino != os.stat(self.path).st_ino:
+                raise FileNotFoundError
+        except (BlockingIOError, FileNotFoundError):
+            os.close(file)
+            return None
+        self._file = file
+        return os.pread(file, WORD_SIZE, 0).decode()
 
     def release(self) -> None:
         """Give the lock up."""
@@ -80,7 +104,8 @@ class Journal:
 
     def append(self, line: bytes, segment_size: int) -> None:
         """Append one line, which ends in a newline. OSError if the disk is full."""
-        if self._file is None or self._segment_bytes >= segment_size:
+        full = self._segment_bytes >= segment_size and not self._torn
+        if self._file is None or full:
             self._next_segment()
         assert self._file is not None
         if self._torn:
@@ -97,8 +122,8 @@ class Journal:
         segments = self._segments()
         return Position(segments[0] if segments else 1, 0)
 
-    def read(self, position: Position) -> tuple[list[bytes], Position]:
-        """Return some of the lines behind `position`, and the place behind them.
+    def read(self, position: Position) -> Chunk:
+        """Return about `READ_SIZE` of the lines behind `position`.
 
         No lines means that there are none, for now. Empty and unfinished lines are
         passed over.
@@ -116,10 +141,11 @@ class Journal:
         end = data.rfind(b"\n") + 1
         if end:
             lines = [line for line in data[:end].split(b"\n") if line]
-            return lines, Position(position.segment, position.offset + end)
+            behind = Position(position.segment, position.offset + end)
+            return Chunk(lines, behind, end)
         if finished:
             return self.read(Position(position.segment + 1, 0))
-        return [], position
+        return Chunk([], position, 0)
 
     def forget(self, position: Position) -> None:
         """Delete the segments before `position`."""
@@ -151,4 +177,5 @@ class Journal:
         return self.directory / f"{segment:08}.jsonl"
 
     def _segments(self) -> list[int]:
-        return sorted(int(path.stem) for path in self.directory.glob("*.jsonl"))
+        paths = self.directory.glob("*.jsonl")
+        return sorted(int(path.stem) for path in paths if path.stem.isdigit())

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from monitor.conf import settings
 from monitor.ids import time_ordered_uuid
 from monitor.models import Connection, Event
-from monitor.scope import clean, describe_route
+from monitor.scope import MASK, TOKEN, clean
 
 from .capture import client_of, connection_row, keep, message_size
 
@@ -22,6 +22,7 @@ Cause, Kind = Connection.Cause, Event.Kind
 
 SERVER_RESTARTS = 1012  # RFC 6455's registry of close codes; uvicorn sends it
 NO_FRAME = 1006  # the connection ended without a close frame
+FAREWELL_WITHIN = 1.0  # seconds; a peer that does not read would hold it up
 REASON_LIMIT = 123  # bytes of a close reason, RFC 6455 section 5.5
 
 
@@ -53,9 +54,7 @@ class Recorder:
         self.process = process
         self.id = time_ordered_uuid()
         self.key = str(self.id)
-        self.row: dict[str, Any] = {}
-        self.route = describe_route(scope)
-        self.route_row = {"route": "", "route_args": {}, "consumer": ""}
+        self.route_row = {"route": "", "consumer": ""}
         self.identity: dict[str, Any] = {}
         self.frames = True
         self.farewell: Callable[[int, str], str] | None = None
@@ -105,10 +104,9 @@ class Recorder:
         consumer = getattr(route.callback, "consumer_class", route.callback)
         self.frames = getattr(consumer, "monitor_frames", self.frames)
         self.farewell = getattr(consumer, "monitor_farewell", self.farewell)
-        self.route = describe_route(scope)
+        self.scope = scope  # a copy of ours that knows the route's arguments
         self.route_row = {
             "route": clean(route.name or str(route.pattern), 255),
-            "route_args": self.route["kwargs"],
             "consumer": clean(_dotted_name(consumer), 255),
         }
 
@@ -118,26 +116,38 @@ class Recorder:
 
     # Staff's side --------------------------------------------------------------------
 
-    async def disconnect(
-        self, code: int, reason: str, cause: Connection.Cause, detail: str
-    ) -> bool:
+    async def disconnect(self, code: int, reason: str, cause: Connection.Cause) -> bool:
         """Close the connection from outside of its application.
 
-        False if it had ended already. Raises what the server raises.
+        False if it had ended already. Raises what the server raises; then it may be
+        tried again.
         """
         if self.closed or self.ended:
             return False
 
-        self.closed = True
-        if self.accepted and self.farewell is not None:
-            text = self.farewell(code, reason)
-            await self.server_send({"type": "websocket.send", "text": text})
         short = reason.encode()[:REASON_LIMIT].decode("utf-8", "ignore")
-        await self.server_send(
-            {"type": "websocket.close", "code": code, "reason": short}
-        )
-        self.end(Kind.DISCONNECT, cause, code=code, detail=detail)
+        close = {"type": "websocket.close", "code": code, "reason": short}
+        self.closed = True
+        try:
+            await self._bid_farewell(code, reason)
+            await self.server_send(close)
+        except BaseException:
+            self.closed = False
+            raise
+        self.end(Kind.DISCONNECT, cause, code=code, detail=reason)
         return True
+
+    async def _bid_farewell(self, code: int, reason: str) -> None:
+        """Send the route's last frame, if it has one and the peer takes it."""
+        if self.farewell is None or not self.accepted:
+            return
+        try:
+            text = self.farewell(code, reason)
+            async with asyncio.timeout(FAREWELL_WITHIN):
+                await self.server_send({"type": "websocket.send", "text": text})
+        except Exception:
+            # The close matters more.
+            self.process.count_failure("A farewell could not be sent")
 
     # What is noted -------------------------------------------------------------------
 
@@ -178,20 +188,20 @@ class Recorder:
         if self.opened:
             return
         self.opened = True
-        self.row = connection_row(self.scope)
+        row = connection_row(self.scope)
         self.identity = {
-            "user_id": self.row["user_id"],
-            "username": self.row["username"],
-            "path": self.row["path"],
-            "client": client_of(self.row),
+            "user_id": row["user_id"],
+            "username": row["username"],
+            "path": row["path"],
+            "client": client_of(row),
         }
-        self.row["scope"]["route"] = self.route
-        self.note(Kind.CONNECT, row=self.row | self.route_row)
+        self.note(Kind.CONNECT, row=row | self.route_row)
 
     def accept(self, message: dict[str, Any]) -> None:
         self.open()
         self.accepted = True
-        self.note(Kind.ACCEPT, subprotocol=clean(message.get("subprotocol") or "", 255))
+        subprotocol = TOKEN.sub(MASK, message.get("subprotocol") or "")
+        self.note(Kind.ACCEPT, subprotocol=clean(subprotocol, 255))
 
     def received(self, message: dict[str, Any]) -> None:
         if not self.frames or self.ended:
@@ -238,8 +248,10 @@ class Recorder:
 
     @harmless
     def failed(self, error: Exception) -> None:
-        detail = f"{type(error).__name__}: {error}"
-        self.end(Kind.ERROR, Cause.ERROR, detail=detail)
+        # What it says may quote a message: only for those who may read them.
+        text, size = keep({"text": str(error)}, settings.TEXT_LIMIT)
+        name = type(error).__name__
+        self.end(Kind.ERROR, Cause.ERROR, detail=name, text=text, size=size)
 
     @harmless
     def end(
@@ -249,13 +261,19 @@ class Recorder:
         *,
         code: int | None = None,
         detail: str = "",
+        **facts: Any,
     ) -> None:
         """Note the end of the connection: the first cause is the true one."""
         if self.ended:
             return
         self.open()
         self.ended = True
-        self.note(kind, cause=cause, code=code, detail=clean(str(detail), 500))
+        if self.refusal and cause != Cause.ERROR:
+            # It was being refused, whoever was quicker to hang up.
+            kind, cause, detail = Kind.REJECT, Cause.REJECT, self.refusal
+        code = code if isinstance(code, int) and 0 <= code <= 65535 else None
+        facts |= {"cause": cause, "code": code, "detail": clean(str(detail), 500)}
+        self.note(kind, **facts)
 
     def note(self, kind: Event.Kind, **facts: Any) -> None:
         self.active_at = time.time_ns() // 1000

@@ -23,6 +23,7 @@ def run(listener, application, say_goodbye):
         ws_ping_timeout=PING_TIMEOUT,
         timeout_graceful_shutdown=LINGER,
         server_header=False,
+        proxy_headers=False,  # anybody on this machine could write them
     )
     server = Server(config)
 

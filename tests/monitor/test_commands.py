@@ -6,6 +6,7 @@ from django.urls import path
 
 from monitor.models import Action, Connection
 from monitor.processes.commands import announce
+from monitor.processes.local import local_process
 
 from ..clock import until
 from .conftest import ECHO, Echo, only_connection, recorded, stored
@@ -66,7 +67,7 @@ async def test_other_protocols_get_code_and_reason_only(open_socket, ask):
     assert (close["type"], close["code"]) == ("websocket.close", 4403)
 
 
-async def test_the_end_is_recorded_once_and_says_who_asked_and_why(open_socket, ask):
+async def test_the_end_is_recorded_once_and_says_why(open_socket, ask):
     socket = await open_socket()
     await ask(await only_connection())
 
@@ -76,7 +77,7 @@ async def test_the_end_is_recorded_once_and_says_who_asked_and_why(open_socket, 
 
     connection = await Connection.objects.aget()
     assert connection.cause == Connection.Cause.STAFF
-    assert connection.detail == "olga: too loud"
+    assert connection.detail == "too loud"
     assert await connection.events.filter(kind="disconnect").acount() == 1
 
 
@@ -91,13 +92,15 @@ async def test_a_connection_that_has_ended_is_already_gone(open_socket, ask):
     assert action.result == Action.Result.GONE
 
 
-async def test_what_the_server_says_instead_of_closing_is_on_the_action(
+async def test_a_server_that_refuses_to_close_is_quoted_and_may_be_asked_again(
     open_socket, ask
 ):
+    refusing = True
+
     def stubborn(app):
         async def server(scope, receive, send):
             async def send_or_not(message):
-                if message["type"] == "websocket.close":
+                if message["type"] == "websocket.close" and refusing:
                     raise RuntimeError("no")
                 await send(message)
 
@@ -107,9 +110,12 @@ async def test_what_the_server_says_instead_of_closing_is_on_the_action(
 
     socket = await open_socket(stubborn(recorded(ECHO)))
     action = await ask(await only_connection())
+    refusing = False
+    again = await ask(await only_connection())
 
     assert (action.result, action.detail) == ("failed", "RuntimeError: no")
-    await socket.disconnect()
+    assert again.result == Action.Result.DONE
+    assert (await socket.receive_output())["code"] == 4403
 
 
 async def test_a_reason_too_long_for_a_close_frame_is_cut(open_socket, ask):
@@ -123,3 +129,18 @@ async def test_a_reason_too_long_for_a_close_frame_is_cut(open_socket, ask):
 
     close = await socket.receive_output(timeout=5)
     assert len(close["reason"].encode()) <= 123
+
+
+async def test_what_is_still_asked_when_a_process_stops_is_already_gone(open_socket):
+    socket = await open_socket()
+    connection = await only_connection()
+    process = local_process()
+    await socket.disconnect()
+    action = await Action.objects.acreate(
+        kind="disconnect", connection=connection, asked_by_name="olga", reason="x"
+    )
+
+    assert process.stop()
+
+    await action.arefresh_from_db()
+    assert action.result == Action.Result.GONE

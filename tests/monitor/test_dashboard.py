@@ -4,8 +4,10 @@ import re
 
 import pytest
 from asgiref.sync import sync_to_async
+from django.contrib.auth import get_user_model
 from django.contrib.auth.models import Group
 from django.contrib.sessions.models import Session
+from django.urls import path
 
 from monitor.dashboard.routing import websocket_urlpatterns
 from monitor.models import Action, Connection, Event, Process
@@ -212,3 +214,74 @@ async def test_a_dashboard_that_staff_disconnect_is_told_why(dashboard):
 
     assert "cleaning up" in await page.hear("monitor-farewell")
     assert await page.hear_close() == 4403
+
+
+async def test_what_an_exception_says_is_for_those_who_may_read_texts(
+    dashboard, open_socket
+):
+    page = await dashboard("vera", "Monitor viewers")
+    echo = await open_socket(APP)
+
+    await echo.send_to(text_data="boom")
+    with pytest.raises(RuntimeError):
+        await echo.receive_output()
+    heard = await page.hear("kind-error.*-text")
+
+    assert "RuntimeError" in heard
+    assert "RuntimeError: boom" not in heard
+
+
+async def test_without_the_channel_layer_the_pulse_keeps_it_up_to_date(
+    dashboard, open_socket, settings
+):
+    settings.CHANNEL_LAYERS = {
+        "default": {
+            "BACKEND": "channels_redis.pubsub.RedisPubSubChannelLayer",
+            "CONFIG": {"hosts": ["redis://127.0.0.1:1/0"]},
+        }
+    }
+    settings.MONITOR_PULSE_INTERVAL = 0.2
+    page = await dashboard()
+
+    async def without_a_channel(scope, receive, send):
+        await receive()
+        await send({"type": "websocket.accept"})
+        await receive()
+
+    await open_socket(recorded(path("bare/", without_a_channel)), "/bare/")
+
+    await page.hear('<tr id="connection-.*/bare/')
+
+
+async def test_a_foreign_page_gets_no_dashboard(open_socket, user_of, headers_of):
+    olga = await user_of("olga", "Monitor operators")
+    headers = [pair for pair in await headers_of(olga) if pair[0] != b"origin"]
+    headers.append((b"origin", b"http://evil.example"))
+
+    socket = await open_socket(APP, "/ws/monitor/", headers)
+
+    assert not socket.accepted
+    assert (await only_connection()).detail == "foreign origin"
+
+
+async def test_sessions_in_signed_cookies_open_a_dashboard_that_stays(
+    dashboard, settings
+):
+    settings.SESSION_ENGINE = "django.contrib.sessions.backends.signed_cookies"
+    page = await dashboard()
+
+    await page.say(paused=True)
+
+    await page.hear("monitor-pulse")
+    assert page.socket.output_queue.empty()
+
+
+async def test_a_changed_password_closes_the_dashboard(dashboard):
+    page = await dashboard()
+    user = await get_user_model().objects.aget()
+    user.set_password("another")
+    await user.asave()
+
+    await page.say(paused=True)
+
+    assert await page.hear_close() == 4401

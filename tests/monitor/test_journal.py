@@ -14,12 +14,12 @@ def journal(tmp_path):
 
 def read_all(journal, position=None):
     """Every line from `position` on, and the place behind them."""
-    lines, position = journal.read(position or journal.start())
+    chunk = journal.read(position or journal.start())
     found = []
-    while lines:
-        found += lines
-        lines, position = journal.read(position)
-    return found, position
+    while chunk.lines:
+        found += chunk.lines
+        chunk = journal.read(chunk.end)
+    return found, chunk.end
 
 
 def test_what_is_appended_is_read_in_order_across_segments(journal):
@@ -101,12 +101,25 @@ def journal_write(monkeypatch, at_most):
     return monkeypatch
 
 
-def test_a_lock_is_taken_once_and_free_again_when_its_owner_lets_go(tmp_path):
-    first, second = Lock(tmp_path / "a.lock"), Lock(tmp_path / "a.lock")
+def test_a_lock_is_held_until_its_owner_lets_go_and_keeps_a_word(tmp_path):
+    owner, other = Lock(tmp_path / "a.lock"), Lock(tmp_path / "a.lock")
 
-    assert first.take()
-    assert not second.take()
-    first.release()
+    owner.make("who I was")
+    assert other.take() is None
+    owner.release()
 
-    assert second.take()
-    second.release()
+    assert other.take() == "who I was"
+    other.release()
+
+
+def test_a_lock_that_somebody_cleared_away_cannot_be_taken(tmp_path, monkeypatch):
+    lock = Lock(tmp_path / "a.lock")
+    lock.make("")
+    lock.release()
+    late = Lock(lock.path)
+    monkeypatch.setattr(
+        "monitor.recording.journal.fcntl.flock", lambda *args: lock.path.unlink()
+    )
+
+    assert late.take() is None
+    assert Lock(tmp_path / "never.lock").take() is None

@@ -1,4 +1,5 @@
 import asyncio
+import atexit
 import os
 
 import pytest
@@ -12,6 +13,7 @@ from monitor.models import Connection, Event
 from monitor.processes.local import local_process
 from monitor.routing import MonitorRouter
 
+from ..clock import until
 from .conftest import Echo, kinds, only_connection, recorded, stored
 
 Cause = Connection.Cause
@@ -119,7 +121,8 @@ async def test_an_exception_is_recorded_and_raised_unchanged(open_socket):
         await socket.receive_output()
 
     connection = await only_connection()
-    assert (connection.cause, connection.detail) == ("error", "RuntimeError: boom")
+    assert (connection.cause, connection.detail) == ("error", "RuntimeError")
+    assert (await Event.objects.aget(kind="error")).text == "boom"
     assert (await kinds())[-2:] == ["receive", "error"]
 
 
@@ -308,7 +311,8 @@ async def test_no_secret_of_the_handshake_is_kept(open_socket, user_of, headers_
     ]
 
     await open_socket(
-        path="/echo/here/?token=canary-token&access_token=canary-access&page=2",
+        path="/echo/here/?token=canary-token&sid=canary-sid&x=canary-0123456789abcdef0123"
+        "&page=2",
         headers=headers,
         subprotocols=["chat", "canary-subprotocol-0123456789abcdef"],
     )
@@ -354,3 +358,85 @@ async def test_the_journal_is_gone_once_everything_is_stored(open_socket):
     assert list(process.directory.iterdir()) == []
     connection = await Connection.objects.select_related("process").aget()
     assert connection.process.stopped_at is not None
+
+
+async def test_a_secret_in_the_path_is_kept_nowhere(open_socket):
+    route = path("invite/<str:token>/<slug:room>/", Echo.as_asgi(), name="invite")
+    socket = await open_socket(recorded(route), "/invite/canary/lobby/")
+    await socket.send_to(text_data="hello")
+    await socket.receive_from()
+
+    connection = await only_connection()
+    assert "canary" not in repr(vars(connection))
+    assert connection.path == "/invite/•••/lobby/"
+    assert connection.route_args == {"token": "•••", "room": "lobby"}
+    assert not await Event.objects.filter(path__contains="canary").aexists()
+
+
+@pytest.mark.parametrize("user", ["ana", {"name": "ana"}, object()])
+async def test_a_user_that_is_none_of_djangos_is_recorded_as_nobody(open_socket, user):
+    def signed_in(app):
+        async def with_user(scope, receive, send):
+            await app(dict(scope, user=user), receive, send)
+
+        return with_user
+
+    app = signed_in(MonitorMiddleware(MonitorRouter([path("e/", Echo.as_asgi())])))
+    await open_socket(app, "/e/")
+
+    connection = await only_connection()
+    assert (connection.user_id, connection.username) == (None, "")
+
+
+@pytest.mark.parametrize("code", [-1, 70_000, "no code"])
+async def test_a_close_code_that_is_none_does_not_hide_the_end(open_socket, code):
+    async def app(scope, receive, send):
+        await receive()
+        await send({"type": "websocket.accept"})
+        await send({"type": "websocket.close", "code": code})
+
+    await open_socket(recorded(path("odd/", app)), "/odd/")
+
+    connection = await only_connection()
+    assert (connection.cause, connection.close_code) == (Cause.APPLICATION, None)
+
+
+async def test_an_end_that_could_not_be_written_is_mended(
+    open_socket, monkeypatch, settings
+):
+    settings.MONITOR_HEARTBEAT_INTERVAL = 0.05
+    monkeypatch.setattr("monitor.processes.duties.MEND_INTERVAL", 0.1)
+    process = local_process()
+    socket = await open_socket()
+    await stored()
+
+    def full_disk(*args):
+        raise OSError("No space left on device")
+
+    monkeypatch.setattr(process.journal, "append", full_disk)
+    await socket.disconnect()
+    monkeypatch.undo()
+    monkeypatch.setattr("monitor.processes.duties.MEND_INTERVAL", 0.1)
+
+    async def mended():
+        return await Connection.objects.filter(closed_at__isnull=False).aexists()
+
+    await until(mended)
+    assert (await only_connection()).detail.startswith("mended")
+    process.failures = 0
+
+
+async def test_a_forked_child_leaves_its_parents_records_alone(open_socket):
+    socket = await open_socket()
+    process = local_process()
+    child = os.fork()
+    if child == 0:
+        atexit._run_exitfuncs()
+        os._exit(0 if local_process() is not process else 1)
+    assert (await asyncio.to_thread(os.waitpid, child, 0))[1] == 0
+
+    await socket.send_to(text_data="still recorded")
+    await socket.receive_from()
+
+    assert await kinds() == ["connect", "accept", "receive"]
+    assert process.lock.path.exists()

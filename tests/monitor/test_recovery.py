@@ -25,6 +25,18 @@ def recover():
     return sync_to_async(lambda: LocalProcess().recover())
 
 
+async def test_what_is_not_ours_in_the_directory_stops_nothing(open_socket, recover):
+    directory = local_process().directory
+    (directory / "foo.lock").touch()
+    (directory / "01a20281-6746-7fe9-96ef-d6178e99453e.lock").mkdir()
+
+    assert await recover() == 0
+
+    await open_socket()
+    await stored()
+    assert local_process().failures == 0
+
+
 async def test_a_dead_process_is_taken_over_and_what_it_held_is_lost(
     open_socket, recover
 ):
@@ -78,7 +90,7 @@ async def test_a_lock_without_a_word_or_a_journal_is_cleared_away(
     transactional_db, recover
 ):
     lock = Lock(local_process().directory / "01a20281-6746-7fe9-96ef-d6178e99453e.lock")
-    assert lock.take()
+    lock.make("")
     lock.release()
 
     assert await recover() == 1
@@ -99,4 +111,4 @@ async def test_what_was_asked_of_a_dead_process_is_already_gone(open_socket, rec
     await recover()
 
     await action.arefresh_from_db()
-    assert (action.result, action.detail) == ("gone", "the process was lost")
+    assert (action.result, action.detail) == ("gone", "the process has ended")

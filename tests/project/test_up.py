@@ -50,6 +50,8 @@ async def test_everything_it_writes_is_private_and_in_the_data_directory(daphne)
     assert stat.S_IMODE(secret.stat().st_mode) == 0o600
     password = daphne.data_dir / "demo-password"
     assert stat.S_IMODE(password.stat().st_mode) == 0o600
+    database = daphne.data_dir / "channelscope.sqlite3"
+    assert stat.S_IMODE(database.stat().st_mode) == 0o600
     assert password.read_text().strip() in daphne.log
 
 
@@ -226,7 +228,19 @@ async def test_switched_off_the_chat_works_and_nothing_is_recorded(server):
     assert scope["session"]["began_at"]
     assert scope["session"]["expires_at"]
     assert server.rows("select count(*) from monitor_event") == [(0,)]
-    assert await asyncio.to_thread(server.stop) == 0
+
+
+async def test_switched_off_it_says_goodbye_all_the_same(server):
+    server.environment["MONITOR_ENABLED"] = "false"
+    server.start()
+
+    async with server.connect("/ws/chat/", "ana") as socket:
+        server.process.send_signal(signal.SIGTERM)
+        bye = await hear(socket, "bye")
+        await socket.wait_closed()
+
+    assert (bye["code"], socket.close_code) == (4012, 4012)
+    assert await asyncio.to_thread(server.process.wait, 10) == 0
 
 
 async def test_the_developers_server_works_too(tmp_path):

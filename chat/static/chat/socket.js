@@ -16,15 +16,22 @@ export class Socket extends EventTarget {
     const scheme = location.protocol === "https:" ? "wss:" : "ws:";
     this.address = `${scheme}//${location.host}${path}`;
     this.attempts = 0;
-    addEventListener("online", () => this.retry());
+    this.final = false; // closed with a code that means: do not come back by yourself
+    addEventListener("online", () => this.comeBack());
     addEventListener("offline", () => this.restart());
     // A page that comes out of the browser's cache has a dead socket.
-    addEventListener("pageshow", (event) => event.persisted && this.retry());
+    addEventListener("pageshow", (event) => event.persisted && this.comeBack());
   }
 
-  /** Connect now, unless connected or about to be. */
+  /** Connect now, unless the server said not to. */
+  comeBack() {
+    if (!this.final) this.retry();
+  }
+
+  /** Connect now, unless connected or about to be; also where a reader asks for it. */
   retry() {
     if (this.websocket) return;
+    this.final = false;
     clearTimeout(this.timer);
     this.farewell = null;
     this.tell("state", { state: "connecting" });
@@ -66,6 +73,7 @@ export class Socket extends EventTarget {
     // The farewell comes before the close, and some servers drop the close's reason.
     const { code, reason } = this.farewell ?? event;
     if (code >= 4400 && code < 4500 && code !== 4429) {
+      this.final = true;
       this.tell("state", { state: "closed", code, reason });
       return;
     }

@@ -43,7 +43,9 @@ function rowsOnPage() {
 
 function reconnectAfter(delay) {
   clearTimeout(retry);
-  retry = setTimeout(() => socket.reconnect(), delay);
+  retry = setTimeout(() => {
+    if (current === null) socket.reconnect();
+  }, delay);
 }
 
 live.addEventListener("htmx:wsConnecting", () => {
@@ -54,8 +56,9 @@ live.addEventListener("htmx:wsOpen", (event) => {
   socket = event.detail.socketWrapper;
   failures = 0;
   heardAt = Date.now();
-  socket.sendImmediately(JSON.stringify({ have: rowsOnPage() }));
-  if (pause && isPaused()) tellPaused();
+  document.getElementById("monitor-farewell").replaceChildren();
+  const paused = pause !== null && isPaused();
+  socket.sendImmediately(JSON.stringify({ have: rowsOnPage(), paused }));
 });
 
 live.addEventListener("htmx:wsClose", (event) => {
@@ -97,7 +100,7 @@ function replaceCells(html) {
 }
 
 window.addEventListener("online", () => {
-  if (live.dataset.state === "offline") reconnectAfter(0);
+  if (live.dataset.state === "offline" && socket !== null) reconnectAfter(0);
 });
 
 // A half-open socket never closes by itself.
@@ -150,13 +153,12 @@ setInterval(() => {
 // The feed's pause --------------------------------------------------------------------
 
 const isPaused = () => pause.getAttribute("aria-pressed") === "true";
-const tellPaused = () => socket.send(JSON.stringify({ paused: isPaused() }));
 
 pause?.addEventListener("click", () => {
   const paused = !isPaused();
   pause.setAttribute("aria-pressed", paused);
   pause.textContent = paused ? pause.dataset.resume : pause.dataset.pause;
-  tellPaused();
+  socket.send(JSON.stringify({ paused }));
 });
 
 // Choosing connections ----------------------------------------------------------------

@@ -1,5 +1,6 @@
 """`manage.py up`: everything that a start needs, then the server."""
 
+import os
 from importlib import import_module
 
 from django.conf import settings
@@ -7,6 +8,7 @@ from django.core.management import call_command
 from django.core.management.base import BaseCommand, CommandError
 from django.db import connections
 
+from chat.hub import local_hub
 from chat.ledger import ledger
 from chat.reader import reader
 from monitor.processes.local import local_process
@@ -30,6 +32,7 @@ class Command(BaseCommand):
         except installation.Refused as refused:
             raise CommandError(str(refused)) from None
 
+        os.umask(0o077)  # the database has session keys, the journal has messages
         installation.raise_file_limit()
         call_command("migrate", verbosity=0, interactive=False)
         password = demo.make_accounts()
@@ -71,6 +74,8 @@ class Command(BaseCommand):
 
 
 async def say_goodbye():
-    """Close every recorded connection with a code that means: come back."""
+    """Close every connection with a code that means: come back."""
     if settings.MONITOR_ENABLED:
         await local_process().close_all(RESTARTS, REASON)
+    else:
+        await local_hub().say_goodbye(RESTARTS, REASON)

@@ -1,11 +1,13 @@
 """Which pages may open a websocket here: those of this site, and no others."""
 
+from collections.abc import Mapping
+from typing import Any
 from urllib.parse import urlsplit
 
 from django.conf import settings
 from django.http.request import split_domain_port, validate_host
 
-from monitor.middleware import note_refusal
+from .middleware import note_refusal
 
 
 class SameOriginOnly:
@@ -18,10 +20,10 @@ class SameOriginOnly:
     `CSRF_TRUSTED_ORIGINS`. A missing Origin and "null" are foreign.
     """
 
-    def __init__(self, app):
+    def __init__(self, app: Any) -> None:
         self.app = app
 
-    async def __call__(self, scope, receive, send):
+    async def __call__(self, scope: dict[str, Any], receive: Any, send: Any) -> None:
         if is_own_origin(scope):
             await self.app(scope, receive, send)
         else:
@@ -29,7 +31,7 @@ class SameOriginOnly:
             await send({"type": "websocket.close"})
 
 
-def is_own_origin(scope) -> bool:
+def is_own_origin(scope: Mapping[str, Any]) -> bool:
     """Tell whether the handshake in `scope` comes from a page of this site."""
     headers = {name: value.decode("latin1") for name, value in scope["headers"]}
     names = [name for name, _ in scope["headers"]]
@@ -46,7 +48,7 @@ def is_own_origin(scope) -> bool:
     return any(_trusts(pattern, origin) for pattern in settings.CSRF_TRUSTED_ORIGINS)
 
 
-def _is_secure(scope, headers: dict[bytes, str]) -> bool:
+def _is_secure(scope: Mapping[str, Any], headers: dict[bytes, str]) -> bool:
     if scope.get("scheme") == "wss":  # daphne does not say
         return True
     if not settings.SECURE_PROXY_SSL_HEADER:
@@ -57,7 +59,10 @@ def _is_secure(scope, headers: dict[bytes, str]) -> bool:
 
 
 def _trusts(pattern: str, origin: str) -> bool:
-    trusted, given = urlsplit(pattern.lower()), urlsplit(origin)
+    try:
+        trusted, given = urlsplit(pattern.lower()), urlsplit(origin)
+    except ValueError:  # "http://[" is no address
+        return False
     if trusted.scheme != given.scheme:
         return False
     if trusted.netloc.startswith("*."):

@@ -1,6 +1,6 @@
 import pytest
 
-from project.origin import is_own_origin
+from monitor.origin import is_own_origin
 
 
 def scope(origin, host="chat.example:8000", **more):
