@@ -52,6 +52,7 @@ def connection(request: HttpRequest, pk: uuid.UUID, context: Context) -> HttpRes
     viewer = Viewer.of(request.user)
     connection = get_object_or_404(Connection.objects.select_related("process"), pk=pk)
     is_live = Connection.objects.live().filter(pk=pk).exists()
+    actions = _actions(pk, viewer)
     return render(
         request,
         "monitor/connection.html",
@@ -67,7 +68,8 @@ def connection(request: HttpRequest, pk: uuid.UUID, context: Context) -> HttpRes
             "scope": _scope(connection),
             "events_shown": EVENTS_SHOWN,
             "events": _events(connection, viewer),
-            "actions": _actions(pk, viewer),
+            "actions": actions,
+            "asked_by": _asked_by(actions),
             "reason_limit": REASON_LIMIT,
             "may_disconnect": viewer.may("disconnect_connection"),
         },
@@ -209,6 +211,12 @@ def _events(connection: Connection, viewer: Viewer) -> list[Context] | None:
         {"event": event, "payload": payload(event, event.text, may_read)}
         for event in newest
     ]
+
+
+def _asked_by(actions: list[Action]) -> str:
+    """Who closed the connection, if staff did and the viewer may know."""
+    done = [action for action in actions if action.result == Action.Result.DONE]
+    return done[0].asked_by_name if done else ""
 
 
 def _actions(pk: uuid.UUID, viewer: Viewer) -> list[Action]:
