@@ -27,29 +27,22 @@ def postgres():
     """Run a PostgreSQL server; yields its DATABASE_URL."""
     directory = Path(tempfile.mkdtemp(prefix="channelscope-postgres-"))
     port = free_port()
-    user = []
+    data = str(directory / "data")
+    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL, "cwd": "/"}
     if os.getuid() == 0:  # PostgreSQL refuses to run as root
         account = pwd.getpwnam("postgres")
         os.chown(directory, account.pw_uid, account.pw_gid)
-        user = ["runuser", "-u", "postgres", "--"]
-    data = str(directory / "data")
-    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+        quiet |= {"user": account.pw_uid, "group": account.pw_gid, "extra_groups": []}
     initdb = [postgres_program("initdb"), "-D", data, "-U", "postgres"]
-    subprocess.run(
-        [*user, *initdb, "--auth=trust", "--no-sync"], check=True, cwd="/", **quiet
-    )
+    subprocess.run([*initdb, "--auth=trust", "--no-sync"], check=True, **quiet)
     options = f"-p {port} -c listen_addresses=127.0.0.1 -k {directory} -c fsync=off"
-    control = [*user, postgres_program("pg_ctl"), "-D", data, "-w"]
-    subprocess.run(
-        [*control, "-o", options, "-l", str(directory / "log"), "start"],
-        check=True,
-        cwd="/",
-        **quiet,
-    )
+    control = [postgres_program("pg_ctl"), "-D", data, "-w"]
+    log = ["-l", str(directory / "log")]
+    subprocess.run([*control, "-o", options, *log, "start"], check=True, **quiet)
     try:
         yield f"postgres://postgres@127.0.0.1:{port}/postgres"
     finally:
-        subprocess.run([*control, "-m", "immediate", "stop"], cwd="/", **quiet)
+        subprocess.run([*control, "-m", "immediate", "stop"], **quiet)
         shutil.rmtree(directory, ignore_errors=True)
 
 
