@@ -7,7 +7,8 @@ import uuid
 from collections.abc import Iterable, Iterator
 from datetime import datetime
 from importlib import import_module
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import Any, Protocol
 
 import orjson
 from django.conf import settings as django_settings
@@ -16,26 +17,49 @@ from django.db.models import F
 
 from monitor.conf import settings
 from monitor.models import Connection
-from monitor.recording.journal import READ_SIZE, Chunk
+from monitor.recording.journal import READ_SIZE, Chunk, Journal
 from monitor.recording.recorder import Recorder
 from monitor.recording.store import Batch, store
+from monitor.recording.writer import Writer
 from monitor.scope import session_expiries, session_key
 
 from . import heartbeat, recovery
+from .commands import Commands
+from .registry import Registry
+from .ticks import Ticker
 from .traffic import Traffic
-
-if TYPE_CHECKING:
-    from .local import LocalProcess
 
 MEND_INTERVAL = 30.0  # seconds
 COUNTING_SHARE = 4  # counts rest for this many times as long as storing them took
 SET_ASIDE = "set-aside.jsonl"
 
 
+class Served(Protocol):
+    """The process whose duties these are, as far as they need it."""
+
+    id: uuid.UUID
+    identity: dict[str, Any]
+    directory: Path
+    journal: Journal
+    registry: Registry
+    commands: Commands
+    ticker: Ticker
+    writer: Writer
+    asked: bool
+    stopping: bool
+    messages_in: int
+    messages_out: int
+    dropped: int
+    failures: int
+    set_aside: int
+
+    def take_over_dead(self) -> Iterator[bool]: ...
+
+
 class Duties:
     """Stores the journal and the counts, renews the lease, sees to what staff ask."""
 
-    def __init__(self, process: LocalProcess) -> None:
+    def __init__(self, process: Served) -> None:
         self.process = process
         self.position = process.journal.start()
         self.traffic = Traffic()

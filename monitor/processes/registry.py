@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Iterable, Iterator
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from monitor.recording.recorder import Recorder
+from monitor.recording.recorder import Recorder
 
 
 class Registry:

@@ -6,7 +6,7 @@ import asyncio
 import functools
 import time
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 from monitor.conf import settings
 from monitor.ids import time_ordered_uuid
@@ -14,9 +14,6 @@ from monitor.models import Connection, Event
 from monitor.scope import MASK, TOKEN, clean
 
 from .capture import client_of, connection_row, keep, message_size
-
-if TYPE_CHECKING:
-    from monitor.processes.local import LocalProcess
 
 Cause, Kind = Connection.Cause, Event.Kind
 
@@ -39,6 +36,19 @@ def harmless(method: Callable[..., None]) -> Callable[..., None]:
     return guarded
 
 
+class Holder(Protocol):
+    """What a recorder needs of the process that holds its connection."""
+
+    messages_in: int
+    messages_out: int
+
+    def add(self, recorder: Recorder) -> None: ...
+    def discard(self, recorder: Recorder) -> None: ...
+    def touched(self, recorder: Recorder) -> None: ...
+    def note(self, record: dict[str, Any]) -> None: ...
+    def count_failure(self, message: str) -> None: ...
+
+
 class Recorder:
     """Records one connection: passes everything on unchanged, and notes it.
 
@@ -46,7 +56,7 @@ class Recorder:
     """
 
     def __init__(
-        self, scope: dict[str, Any], receive: Any, send: Any, process: LocalProcess
+        self, scope: dict[str, Any], receive: Any, send: Any, process: Holder
     ) -> None:
         self.scope = scope
         self.server_receive = receive
@@ -153,7 +163,6 @@ class Recorder:
 
     @harmless
     def begin(self) -> None:
-        self.process.start()
         self.process.add(self)
 
     @harmless

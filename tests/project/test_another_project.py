@@ -42,10 +42,10 @@ http = get_asgi_application()
 from channels.auth import AuthMiddlewareStack
 from channels.generic.websocket import JsonWebsocketConsumer
 from channels.routing import ProtocolTypeRouter
-from channels.security.websocket import AllowedHostsOriginValidator
 from django.urls import path
 from monitor.dashboard.routing import websocket_urlpatterns as monitor_urlpatterns
 from monitor.middleware import MonitorMiddleware
+from monitor.origin import SameOriginOnly
 from monitor.routing import MonitorRouter
 
 class Prices(JsonWebsocketConsumer):
@@ -53,7 +53,7 @@ class Prices(JsonWebsocketConsumer):
         self.send_json({"price": content["of"] * 2})
 
 router = MonitorRouter([path("prices/", Prices.as_asgi()), *monitor_urlpatterns])
-websocket = AuthMiddlewareStack(MonitorMiddleware(AllowedHostsOriginValidator(router)))
+websocket = AuthMiddlewareStack(MonitorMiddleware(SameOriginOnly(router)))
 application = ProtocolTypeRouter({"http": http, "websocket": websocket})
 """
 
