@@ -38,6 +38,14 @@ class ReadOnlyAdmin(admin.ModelAdmin):
         return False
 
 
+def link_to_connection(key: UUID | None) -> str:
+    """A link to a connection's page; a dash if it is not known any more."""
+    if key is None:
+        return "–"
+    url = reverse("admin:monitor_live_connection", args=[key])
+    return format_html('<a href="{}">{}</a>', url, key)
+
+
 @admin.register(Live)
 class LiveAdmin(ReadOnlyAdmin):
     """The dashboard and the connections' pages, under a model's addresses."""
@@ -192,7 +200,8 @@ class EventAdmin(KeptWholeAdmin):
 
     @admin.display(description=_("text"))
     def shown(self, event: Any) -> str:
-        return Truncator(self.whole(event)).chars(TEXT_SHOWN)
+        code = f"{event.code} " if event.code else ""
+        return Truncator(code + self.whole(event)).chars(TEXT_SHOWN)
 
     @admin.display(description=_("text"))
     def whole(self, event: Any) -> str:
@@ -201,17 +210,24 @@ class EventAdmin(KeptWholeAdmin):
 
     @admin.display(description=_("connection"))
     def connection_page(self, event: Event) -> str:
-        url = reverse("admin:monitor_live_connection", args=[event.connection_id])
-        return format_html('<a href="{}">{}</a>', url, event.connection_id)
+        return link_to_connection(event.connection_id)
 
 
 @admin.register(Action)
 class ActionAdmin(KeptWholeAdmin):
-    list_display = ["asked_at", "kind", "target", "asked_by_name", "reason", "result"]
+    list_display = ["asked", "kind", "target", "asked_by_name", "reason", "result"]
     list_filter = ["result", "kind", "asked_at"]
     search_fields = ["target", "asked_by_name", "reason", "detail"]
     date_hierarchy = "asked_at"
     fields = [
-        *("asked_at", "asked_by_name", "kind", "target", "reason"),
+        *("asked", "asked_by_name", "kind", "target", "connection_page", "reason"),
         *("result", "detail", "finished_at"),
     ]
+
+    @admin.display(description=_("asked"), ordering="asked_at")
+    def asked(self, action: Action) -> str:
+        return figures.moment(action.asked_at)
+
+    @admin.display(description=_("connection"))
+    def connection_page(self, action: Action) -> str:
+        return link_to_connection(action.connection_id)

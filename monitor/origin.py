@@ -9,6 +9,8 @@ from django.http.request import split_domain_port, validate_host
 
 from .middleware import note_refusal
 
+LOOPBACK = [".localhost", "127.0.0.1", "[::1]"]
+
 
 class SameOriginOnly:
     """ASGI middleware that answers 403 to a handshake from a foreign page.
@@ -40,7 +42,9 @@ def is_own_origin(scope: Mapping[str, Any]) -> bool:
     origin, host = headers[b"origin"].lower(), headers[b"host"].lower()
 
     domain, _ = split_domain_port(host)
-    if validate_host(domain, settings.ALLOWED_HOSTS):
+    # As Django does for a project that is being developed.
+    allowed = settings.ALLOWED_HOSTS or (LOOPBACK if settings.DEBUG else [])
+    if validate_host(domain, allowed):
         scheme = "https" if _is_secure(scope, headers) else "http"
         if origin == f"{scheme}://{host}":
             return True

@@ -15,7 +15,10 @@ env = environ.Env()
 
 DATA_DIR = Path(env.str("DATA_DIR", default=str(BASE_DIR / "var"))).resolve()
 HOST = env.str("HOST", default="127.0.0.1")
-PORT = env.int("PORT", default=8000)
+PORT = env.str("PORT", default="8000")
+if not (PORT.isdecimal() and int(PORT) <= 65535):
+    raise ImproperlyConfigured(f"PORT is {PORT!r}; say a number from 0 to 65535.")
+PORT = int(PORT)
 SERVER = env.str("SERVER", default="daphne")
 if SERVER not in ("daphne", "uvicorn"):
     raise ImproperlyConfigured(f"SERVER is {SERVER!r}; say daphne or uvicorn.")
@@ -185,7 +188,14 @@ LOGGING = {
     "formatters": {
         "line": {"format": "{asctime} {levelname} {name}: {message}", "style": "{"}
     },
-    "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
+    "filters": {"brief": {"()": "project.logs.BriefRefusals"}},
+    "handlers": {
+        "stderr": {
+            "class": "logging.StreamHandler",
+            "formatter": "line",
+            "filters": ["brief"],
+        }
+    },
     "root": {"handlers": ["stderr"], "level": "WARNING"},
     "loggers": {
         "django": {"handlers": ["stderr"], "level": "WARNING", "propagate": False},

@@ -16,6 +16,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 from django.views.decorators.http import require_GET, require_POST
 
+from monitor.conf import settings
 from monitor.models import Action, Connection, client_text
 from monitor.processes.commands import announce
 from monitor.scope import began_at, clean
@@ -40,6 +41,7 @@ def live(request: HttpRequest, context: Context) -> HttpResponse:
         {
             **context,
             "title": _("Live"),
+            "is_recording": settings.ENABLED,
             "sections": sections(viewer),
             "may_disconnect": viewer.may("disconnect_connection"),
         },
@@ -80,9 +82,13 @@ def connection(request: HttpRequest, pk: uuid.UUID, context: Context) -> HttpRes
 def actions(request: HttpRequest, pk: uuid.UUID) -> HttpResponse:
     """The fragment that says what came of the actions on a connection."""
     found = _actions(pk, Viewer.of(request.user))
-    return render(
+    response = render(
         request, "monitor/_connection_actions.html", {"pk": pk, "actions": found}
     )
+    if all(action.result != Action.Result.PENDING for action in found):
+        # The rest of the page tells of an open connection: htmx loads it again.
+        response["HX-Refresh"] = "true"
+    return response
 
 
 @require_POST

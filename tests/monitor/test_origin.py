@@ -46,6 +46,16 @@ def test_every_other_page_may_not(origin):
     assert not is_own_origin(scope(origin))
 
 
+def test_while_developing_this_machine_is_allowed_without_being_named(settings):
+    settings.ALLOWED_HOSTS = []
+    here = scope("http://127.0.0.1:8000", "127.0.0.1:8000")
+    assert not is_own_origin(here)
+
+    settings.DEBUG = True
+
+    assert is_own_origin(here)
+
+
 def test_a_host_that_is_not_ours_makes_no_origin_ours():
     assert not is_own_origin(scope("http://evil.example", "evil.example"))
 

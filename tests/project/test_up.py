@@ -202,11 +202,21 @@ def test_with_both_it_starts_on_every_address(tmp_path):
         assert not (server.data_dir / "secret-key").exists()
 
 
-def test_an_unknown_server_is_named(tmp_path):
-    with Server(tmp_path / "data", SERVER="gunicorn").spawn() as server:
+@pytest.mark.parametrize(
+    ("variable", "value", "answer"),
+    [
+        ("SERVER", "gunicorn", "SERVER is 'gunicorn'; say daphne or uvicorn."),
+        ("PORT", "abc", "PORT is 'abc'; say a number from 0 to 65535."),
+        ("PORT", "99999", "PORT is '99999'; say a number from 0 to 65535."),
+    ],
+)
+def test_a_setting_that_makes_no_sense_is_named(tmp_path, variable, value, answer):
+    server = Server(tmp_path / "data")
+    server.environment[variable] = value
+    with server.spawn():
         assert server.process.wait(20) != 0
 
-    assert "SERVER is 'gunicorn'; say daphne or uvicorn." in server.log
+    assert server.log == f"Not started: {answer}\n"
 
 
 async def test_switched_off_the_chat_works_and_nothing_is_recorded(server):

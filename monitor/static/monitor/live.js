@@ -7,7 +7,7 @@ const pause = document.getElementById("feed-pause");
 
 const STALE_AFTER = 5_000; // milliseconds; the server sends something every 2 s
 const DEAD_AFTER = 10_000;
-const LONGEST_DELAY = 30_000;
+const LONGEST_DELAY = 5_000; // staff who watch are few, and wait for the news
 
 let socket = null; // htmx's wrapper of the socket in use
 let current = null; // the WebSocket itself

@@ -61,6 +61,8 @@ class Command(BaseCommand):
             self.stdout.write(f"Demo logins, password {password}")
             for name, role in demo.ACCOUNTS.items():
                 self.stdout.write(f"  {name:<6} {role}")
+        if not settings.MONITOR_ENABLED:
+            self.stdout.write("Nothing is recorded: MONITOR_ENABLED is false.")
         self.stdout.write("Stop with Ctrl-C.")
         self.stdout.flush()
 
