@@ -42,6 +42,8 @@ def test_the_monitor_fits_a_phone(page_of, crowd, room, scheme):
     watch(olga)
     row = live_rows(olga, f"/ws/chat/{room}/")
     expect(row).to_have_count(1)
+    # Her own row comes above it, and would move it from under the pointer.
+    expect(live_rows(olga, "/ws/monitor/")).to_have_count(1)
 
     assert sideways(olga) <= 0
     row.get_by_role("link", name="ana").click()
