@@ -112,3 +112,12 @@ def eventually(question, within=15):
     while not (answer := question()) and time.monotonic() < deadline:
         time.sleep(0.05)
     return answer
+
+
+def follow(page, row, name):
+    """Open a connection's page from its row in the dashboard.
+
+    The viewer's own row comes above it, and would move it from under the pointer.
+    """
+    expect(live_rows(page, "/ws/monitor/")).not_to_have_count(0)
+    row.get_by_role("link", name=name).click()

@@ -7,6 +7,7 @@ from .pages import (
     enter,
     facts,
     feed_rows,
+    follow,
     live_rows,
     message,
     say,
@@ -24,7 +25,7 @@ def test_an_operator_disconnects_a_user_who_reads_the_reason(server, page_of, ro
     watch(olga)
     row = live_rows(olga, f"/ws/chat/{room}/")
     connection = connection_id(row)
-    row.get_by_role("link", name="bruno").click()
+    follow(olga, row, "bruno")
     expect(olga).to_have_url(f"{server.url}/admin/monitor/live/{connection}/")
     expect(olga.locator(".summary")).to_contain_text("● live")
     expect(olga.locator(".feed")).to_contain_text("something rude")

@@ -9,6 +9,7 @@ from .pages import (
     enter,
     expect_state,
     feed_rows,
+    follow,
     live_rows,
     message,
     open_socket,
@@ -61,7 +62,7 @@ def test_a_viewer_sees_sizes_in_place_of_texts_and_cannot_disconnect(
     expect(pushed.locator("td.text")).to_have_text(f"••• {size} B")
     expect(vera.get_by_role("checkbox")).to_have_count(0)
     expect(vera.get_by_role("button", name="Disconnect")).to_have_count(0)
-    row.get_by_role("link", name="ana").click()
+    follow(vera, row, "ana")
     expect(vera.get_by_role("cell", name=f"••• {size} B")).to_be_visible()
     expect(vera.get_by_role("button", name="Disconnect")).to_have_count(0)
 

@@ -8,7 +8,7 @@ import pytest
 from django.contrib.sessions.serializers import JSONSerializer
 from django.core import signing
 
-from .pages import connection_id, enter, facts, live_rows, watch
+from .pages import connection_id, enter, facts, follow, live_rows, watch
 
 SALT = "django.contrib.sessions.SessionStore"
 
@@ -37,7 +37,7 @@ def test_the_session_shown_equals_django_session(server, page_of, room, user):
     watch(olga)
     row = live_rows(olga, f"/ws/chat/{room}/")
     connection = connection_id(row)
-    row.get_by_role("link", name=user).click()
+    follow(olga, row, user)
     shown = facts(olga, "Session")
 
     assert shown["Expires"] == expires[:19]
