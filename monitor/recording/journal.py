@@ -125,8 +125,8 @@ class Journal:
     def read(self, position: Position) -> Chunk:
         """Return about `READ_SIZE` of the lines behind `position`.
 
-        No lines means that there are none, for now. Empty and unfinished lines are
-        passed over.
+        No lines means that nothing more has been appended. Empty and unfinished
+        lines are passed over.
         """
         # Asked before reading: whoever began the next segment had finished this one.
         finished = self._path(position.segment + 1).exists()
