@@ -3,26 +3,19 @@
 python -m tests.bench.echo --rounds 1 --seconds 1.5 --only uvicorn,bare
 """
 
-import argparse
-import importlib.util
-import sys
 import time
 from dataclasses import dataclass
 
 from . import processes
-from .load import Client, Load, SocketIO, SocketIOAdmin
+from .load import TEXT_SIZE, Client, Load, SocketIO, SocketIOAdmin
+from .servers import echo_server
+from .variants import OURS, chosen, options, socketio_if_installed
 
 ROUNDS = 5
 SECONDS = 2.5  # of load that are measured
 WARM_UP = 0.5  # seconds of load before
 IDLE = 0.3  # seconds without load
 CLIENTS = 50
-SERVERS = ("daphne", "uvicorn")
-OURS = ("bare", "recorded-bare", "stock", "recorded-stock", "stock-acreate")
-VARIANTS = [
-    *((server, name) for server in SERVERS for name in OURS),
-    *(("uvicorn", name) for name in ("socketio", "socketio-admin")),
-]
 
 
 @dataclass
@@ -42,11 +35,11 @@ class Echo:
 
 def measure(kind, name, migrated, seconds=SECONDS):
     """Measure one variant on a server of its own."""
-    with processes.EchoServer(kind, name, migrated) as server:
+    with echo_server(kind, name, migrated) as server:
         load = connect(server)
         warm_up = load.run(WARM_UP)
         sent = CLIENTS + warm_up.messages
-        wait_until_stored(server, sent)
+        server.wait_for_events(receive=sent)
         idle = idle_share(server)
 
         cpu, busy = server.measured.cpu(), processes.busy()
@@ -54,11 +47,16 @@ def measure(kind, name, migrated, seconds=SECONDS):
         outcome = load.run(seconds)
         answered_at, own_cpu = time.monotonic(), time.process_time() - own_cpu
         sent += outcome.messages
-        wait_until_stored(server, sent)
+        server.wait_for_events(receive=sent)
         stored_at = time.monotonic()
         cpu, busy = server.measured.cpu() - cpu, processes.busy() - busy
 
         lag = stored_at - answered_at
+        if load.listeners:
+            # Each message and its echo, at least.
+            assert load.heard > 2 * TEXT_SIZE * sent, (
+                "the admin page was told too little"
+            )
         load.close()
         stored = check(server, sent)
     return Echo(
@@ -85,13 +83,6 @@ def connect(server):
     return Load(clients, listeners)
 
 
-def wait_until_stored(server, messages):
-    """Wait for the events of so many messages, where events are stored."""
-    if server.table:
-        receives = f"SELECT count(*) FROM {server.table} WHERE kind = 'receive'"
-        server.wait_for(receives, (messages,))
-
-
 def idle_share(server):
     """The share of its core that the server needs for nothing."""
     cpu = server.measured.cpu()
@@ -106,23 +97,22 @@ def check(server, sent):
     """
     if server.table is None:
         return None
-    counts = "SELECT {} FROM (SELECT kind FROM " + server.table + ")"
-    kinds = ("connect", "receive", "disconnect")
-    columns = ", ".join(f"sum(kind = '{kind}')" for kind in kinds)
-    server.wait_for(counts.format(columns), (CLIENTS, sent, CLIENTS))
+    server.wait_for_events(connect=CLIENTS, receive=sent, disconnect=CLIENTS)
     if server.table == "monitor_event":
         server.wait_for(
             "SELECT sum(messages_in), sum(messages_out), count(closed_at) "
             "FROM monitor_connection",
             (sent, sent, CLIENTS),
         )
-    return server.rows(counts.format("sum(kind = 'receive')"))[0][0]
+    receives = f"SELECT count(*) FROM {server.table} WHERE kind = 'receive'"
+    return server.row(receives)[0]
 
 
-def run(variants=VARIANTS, rounds=ROUNDS, seconds=SECONDS):
+def run(rounds=ROUNDS, seconds=SECONDS, only=""):
     """Measure all variants, round by round; a list of `Echo` for each of them."""
+    variants = chosen([*OURS, *socketio_if_installed()], only)
     results = {variant: [] for variant in variants}
-    with processes.migrated_data() as migrated:
+    with processes.pinned(), processes.migrated_data() as migrated:
         for number in range(1, rounds + 1):
             for kind, name in variants:
                 echo = measure(kind, name, migrated, seconds)
@@ -143,34 +133,10 @@ def tell(number, kind, name, echo):
     )
 
 
-def chosen(words):
-    """The variants that `words` name: servers, applications or both."""
-    kinds = [word for word in words if word in SERVERS] or SERVERS
-    names = [word for word in words if word not in SERVERS]
-    known = {name for _, name in VARIANTS}
-    if unknown := set(names) - known:
-        sys.exit(f"{', '.join(unknown)}? There are {', '.join(sorted(known))}.")
-    variants = [
-        (kind, name)
-        for kind, name in VARIANTS
-        if kind in kinds and name in (names or known)
-    ]
-    if importlib.util.find_spec("socketio") is None:
-        print("python-socketio is not installed, so it is left out.")
-        variants = [variant for variant in variants if "socketio" not in variant[1]]
-    return variants
-
-
 def main():
     """Measure what the command line says."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rounds", type=int, default=ROUNDS)
-    parser.add_argument("--seconds", type=float, default=SECONDS)
-    parser.add_argument("--only", default="", help="servers and applications")
-    options = parser.parse_args()
-    processes.pin_this_process()
-    words = [word for word in options.only.split(",") if word]
-    run(chosen(words), options.rounds, options.seconds)
+    given = options(__doc__, rounds=ROUNDS, seconds=SECONDS)
+    run(given.rounds, given.seconds, given.only)
 
 
 if __name__ == "__main__":

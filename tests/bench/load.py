@@ -5,6 +5,7 @@ that are compared as bytes.
 """
 
 import base64
+import contextlib
 import os
 import select
 import socket
@@ -74,15 +75,16 @@ class Client:
         got = self._read(len(self.answer))
         assert got == self.answer, f"{got} is no echo"
 
-    def close(self):
-        """Close as a browser does, and wait until the server has closed, too."""
+    def start_to_close(self):
+        """Close as a browser does."""
         self.socket.settimeout(ANSWER_WITHIN)
         self.socket.sendall(frame(b"\x03\xe8", CLOSE))
-        try:
+
+    def close(self):
+        """Wait until the server has closed, too."""
+        with contextlib.suppress(ConnectionResetError):
             while self.socket.recv(READ_SIZE):
                 pass
-        except ConnectionResetError:
-            pass
         self.socket.close()
 
     def send(self, text):
@@ -92,8 +94,8 @@ class Client:
     def read(self):
         """Return the text of the server's next frame."""
         _, size = self._read(2)
-        if size == 126:
-            size = int.from_bytes(self._read(2))
+        if size >= 126:
+            size = int.from_bytes(self._read(2 if size == 126 else 8))
         return self._read(size)
 
     def _read(self, size):
@@ -123,7 +125,8 @@ class SocketIO(Client):
     def greet(self):
         assert self.read().startswith(b"0{")
         self.send(b"40" + self.namespace)
-        assert self.read().startswith(b"40" + self.namespace)
+        while not self.read().startswith(b"40" + self.namespace):
+            pass  # the admin is sent events before it is told that it is connected
 
     def text(self, number):
         return b'42["echo","%s"]' % f"client {number} ".ljust(57, "x").encode()
@@ -165,6 +168,7 @@ class Load:
     def __init__(self, clients, listeners=()):
         self.clients = {client.fd: client for client in clients}
         self.listeners = {client.fd: client for client in listeners}
+        self.heard = 0  # bytes that listeners were sent
         self._epoll = select.epoll()
         for client in (*clients, *listeners):
             client.socket.setblocking(False)
@@ -202,10 +206,14 @@ class Load:
     def close(self):
         """Close all clients."""
         self._epoll.close()
-        for client in (*self.clients.values(), *self.listeners.values()):
+        everyone = [*self.clients.values(), *self.listeners.values()]
+        for client in everyone:
+            client.start_to_close()
+        for client in everyone:
             client.close()
 
     def _check(self, fd, data):
         """Take what is for a listener; 72 bytes never come in two pieces."""
         assert data, "the server has closed a connection"
         assert fd in self.listeners, f"{data} is no echo"
+        self.heard += len(data)
