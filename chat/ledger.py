@@ -11,6 +11,8 @@ from uuid import UUID
 from django.db import DataError, IntegrityError, connection, transaction
 from django.utils import timezone
 
+from monitor.turns import taking_turns
+
 from .hub import local_hub
 from .models import Message, Room
 
@@ -135,7 +137,7 @@ def store(batch):
     ago, must not cost the others: the batch is halved until it stands alone.
     """
     try:
-        with transaction.atomic():
+        with taking_turns(), transaction.atomic():
             return write(batch)
     except (IntegrityError, DataError) as error:
         if len(batch) == 1:

@@ -162,12 +162,12 @@ class ConnectionAdmin(KeptWholeAdmin):
 @admin.register(Event)
 class EventAdmin(KeptWholeAdmin):
     list_display = ["moment", "kind", "who", "path", "client", "shown", "size"]
-    list_filter = ["kind", "at", "process"]
+    list_filter = ["kind", "at", "connection__process"]
     list_select_related = False
     date_hierarchy = "at"
     fields = [
         *("moment", "kind", "who", "path", "client", "whole", "size", "code"),
-        *("detail", "connection_page", "process", "seq"),
+        *("detail", "connection_page", "seq"),
     ]
 
     def get_search_fields(self, request: HttpRequest) -> list[str]:

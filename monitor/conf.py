@@ -12,10 +12,14 @@ class Settings:
     JOURNAL_DIR = ""  # a directory on a local disk; needed, see checks.py
     JOURNAL_LIMIT = 256 * 2**20  # bytes kept on disk while the database is away
     SEGMENT_SIZE = 4 * 2**20  # bytes of one file of the journal
-    BATCH_INTERVAL = 0.05  # seconds that events may wait for others
-    BATCH_SIZE = 500  # waiting events that end the wait early
+    BATCH_INTERVAL = 0.1  # seconds that events may wait for others
+    BATCH_SIZE = 4000  # waiting events that end the wait early
     TICK_INTERVAL = 0.25  # seconds between two ticks, at least
-    TEXT_LIMIT = 16 * 2**10  # bytes of a message's text that are kept (UTF-8)
+    CAPTURE: dict[str, str] = {}  # path pattern: off, counts, meta, preview or full
+    TEXT_LIMIT = 16 * 2**10  # bytes (UTF-8) of a message's text kept for a preview
+    FULL_TEXT_LIMIT = 256 * 2**10  # the same for "full" and for traces
+    REDACT = ""  # dotted path of a function (text, path) -> text, called after masking
+    RULES_INTERVAL = 2.5  # seconds after which policies and traces of staff act
     SESSION_KEYS: list[str] = []  # session keys whose values may be kept
     HEARTBEAT_INTERVAL = 5.0  # seconds
     LEASE = 15.0  # seconds after the last heartbeat that a process counts as alive

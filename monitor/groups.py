@@ -8,10 +8,17 @@ from django.apps import AppConfig, apps
 from django.contrib.auth.management import create_permissions
 from django.db import DEFAULT_DB_ALIAS, router
 
-VIEW = ("view_process", "view_connection", "view_event", "view_action")
+VIEW = (
+    *("view_process", "view_connection", "view_event", "view_action", "view_gap"),
+    *("view_trace", "view_capturepolicy"),
+)
+OPERATE = (
+    *("view_payload", "disconnect_connection", "add_trace", "change_trace"),
+    *("add_capturepolicy", "change_capturepolicy", "delete_capturepolicy"),
+)
 GROUPS = {
     "Monitor viewers": VIEW,
-    "Monitor operators": (*VIEW, "view_payload", "disconnect_connection"),
+    "Monitor operators": (*VIEW, *OPERATE),
 }
 
 

@@ -50,6 +50,12 @@ class Process(models.Model):
     dropped = models.BigIntegerField(_("events dropped"), default=0)
     failures = models.BigIntegerField(_("recording failures"), default=0)
     set_aside = models.BigIntegerField(_("rows set aside"), default=0)
+    shed = models.BigIntegerField(_("texts left out of a full journal"), default=0)
+    stored_seq = models.BigIntegerField(
+        _("last event stored"),
+        default=0,
+        help_text=_("A replayed journal goes on behind it."),
+    )
 
     objects = ProcessQuerySet.as_manager()
 
@@ -79,6 +85,7 @@ class Connection(models.Model):
     class Cause(models.TextChoices):
         CLIENT = "client", _("closed by the client")
         LOST = "lost", _("connection lost")
+        PROTOCOL = "protocol", _("protocol error")
         APPLICATION = "application", _("closed by the application")
         STAFF = "staff", _("disconnected by staff")
         REJECT = "reject", _("refused")
@@ -179,24 +186,28 @@ def client_text(host: str, port: int | None) -> str:
 class Event(models.Model):
     """Something that passed between a client and the application."""
 
+    class Omission(models.TextChoices):
+        """Why a text is not kept, or not whole."""
+
+        NONE = "", _("nothing")
+        CUT = "cut", _("cut at the limit")
+        BINARY = "binary", _("binary")
+        POLICY = "policy", _("left out by the capture policy")
+        FULL = "full", _("left out because the journal was nearly full")
+        REDACTION = "redaction", _("left out because masking it failed")
+
     class Kind(models.TextChoices):
         CONNECT = "connect", _("connect")
         ACCEPT = "accept", _("accept")
         RECEIVE = "receive", _("receive")
+        SEND = "send", _("send")
         DISCONNECT = "disconnect", _("disconnect")
         REJECT = "reject", _("reject")
         ERROR = "error", _("error")
 
-    process = models.ForeignKey(
-        Process,
-        models.CASCADE,
-        related_name="events",
-        verbose_name=_("process"),
-        db_constraint=False,
-        db_index=False,  # the unique constraint has one
-    )
     seq = models.BigIntegerField(
-        _("number"), help_text=_("Numbers the events of a process, from 1.")
+        _("number"),
+        help_text=_("Numbers the events of a process, from 1, without gaps."),
     )
     connection = models.ForeignKey(
         Connection,
@@ -204,17 +215,21 @@ class Event(models.Model):
         related_name="events",
         verbose_name=_("connection"),
         db_constraint=False,
+        db_index=False,  # the unique constraint has one
     )
     kind = models.CharField(_("kind"), max_length=20, choices=Kind.choices)
     at = models.DateTimeField(_("time"), db_index=True)
+    # Not touched when the user is deleted: an event is a fact, and there may be
+    # millions of them. The name beside it tells who it was.
     user = models.ForeignKey(
         django_settings.AUTH_USER_MODEL,
-        models.SET_NULL,
+        models.DO_NOTHING,
         null=True,
         blank=True,
         related_name="+",
         verbose_name=_("user"),
         db_constraint=False,
+        db_index=False,
     )
     username = models.CharField(_("user name"), max_length=255, blank=True)
     path = models.CharField(_("path"), max_length=2000)
@@ -223,8 +238,40 @@ class Event(models.Model):
     size = models.BigIntegerField(
         _("size"), default=0, help_text=_("Bytes of the whole message.")
     )
+    omission = models.CharField(
+        _("not kept"),
+        max_length=20,
+        choices=Omission.choices,
+        blank=True,
+        db_default="",  # spares messages a column
+    )
+    handler_us = models.BigIntegerField(
+        _("handler time"),
+        null=True,
+        blank=True,
+        help_text=_(
+            "Microseconds from handing the message to the application until it asked "
+            "for the next."
+        ),
+    )
+    about_seq = models.BigIntegerField(
+        _("caused by"),
+        null=True,
+        blank=True,
+        help_text=_("The number of the message that was being handled."),
+    )
+    trace = models.ForeignKey(
+        "Trace",
+        models.DO_NOTHING,
+        null=True,
+        blank=True,
+        related_name="events",
+        verbose_name=_("trace"),
+        db_constraint=False,
+        db_index=False,  # a smaller one is below
+    )
     code = models.PositiveIntegerField(_("close code"), null=True, blank=True)
-    detail = models.CharField(_("detail"), max_length=500, blank=True)
+    detail = models.CharField(_("detail"), max_length=500, blank=True, db_default="")
 
     class Meta:
         verbose_name = _("event")
@@ -234,12 +281,141 @@ class Event(models.Model):
         constraints = [
             # A journal that is replayed cannot write an event twice.
             models.UniqueConstraint(
-                fields=["process", "seq"], name="monitor_event_process_seq"
+                fields=["connection", "seq"], name="monitor_event_connection_seq"
+            )
+        ]
+        indexes = [
+            models.Index(
+                fields=["trace", "at"],
+                condition=models.Q(trace__isnull=False),
+                name="monitor_event_trace",
             )
         ]
 
     def __str__(self) -> str:
         return f"{self.kind} {self.path}"
+
+
+class Gap(models.Model):
+    """What a process could not keep: how much of what, and when."""
+
+    class Kind(models.TextChoices):
+        PAYLOAD = "payload", _("texts left out, journal nearly full")
+        DROPPED = "dropped", _("events not recorded, journal full or disk refusing")
+
+    process = models.ForeignKey(
+        Process,
+        models.CASCADE,
+        related_name="gaps",
+        verbose_name=_("process"),
+        db_constraint=False,
+    )
+    kind = models.CharField(_("kind"), max_length=20, choices=Kind.choices)
+    began_at = models.DateTimeField(_("began"))
+    ended_at = models.DateTimeField(_("ended"))
+    count = models.BigIntegerField(_("events"))
+
+    class Meta:
+        verbose_name = _("gap")
+        verbose_name_plural = _("gaps")
+        ordering = ["-began_at"]
+
+    def __str__(self) -> str:
+        return f"{self.get_kind_display()}: {self.count}"
+
+
+class CapturePolicy(models.Model):
+    """How much is kept of the messages of some paths, as staff want it."""
+
+    class Level(models.TextChoices):
+        OFF = "off", _("off: only that the connection was there")
+        COUNTS = "counts", _("counts: how many messages and bytes")
+        META = "meta", _("meta: each message, without its text")
+        PREVIEW = "preview", _("preview: each message, with the start of its text")
+        FULL = "full", _("full: each message, with its whole text")
+
+    pattern = models.CharField(
+        _("path"),
+        max_length=255,
+        unique=True,
+        help_text=_(
+            "Such as /ws/chat/*; * stands for any characters. The longest pattern "
+            "that fits a path decides."
+        ),
+    )
+    level = models.CharField(_("level"), max_length=20, choices=Level.choices)
+    changed_at = models.DateTimeField(_("changed"), auto_now=True)
+
+    class Meta:
+        verbose_name = _("capture policy")
+        verbose_name_plural = _("capture policies")
+        ordering = ["pattern"]
+
+    def __str__(self) -> str:
+        return f"{self.pattern}: {self.level}"
+
+
+class TraceQuerySet(models.QuerySet["Trace"]):
+    def running(self) -> TraceQuerySet:
+        """Traces that are neither over nor full, by the database's clock."""
+        return self.filter(
+            finished_at=None, ends_at__gt=Now(), bytes_kept__lt=models.F("bytes_limit")
+        )
+
+
+class Trace(models.Model):
+    """Every message of some connections, both ways, for a while."""
+
+    LONGEST = timedelta(hours=24)
+    LARGEST = 50 * 2**20  # bytes
+
+    class Kind(models.TextChoices):
+        USER = "user", _("user")
+        CLIENT = "client", _("client address")
+        PATH = "path", _("path")
+        CONNECTION = "connection", _("connection")
+
+    class Result(models.TextChoices):
+        RUNNING = "", _("running")
+        EXPIRED = "expired", _("its time was over")
+        FULL = "full", _("its size was reached")
+        STOPPED = "stopped", _("stopped by staff")
+
+    kind = models.CharField(_("of a"), max_length=20, choices=Kind.choices)
+    value = models.CharField(
+        _("which"),
+        max_length=2000,
+        help_text=_(
+            "A user's name, an IP address, a path (* stands for any characters) or a "
+            "connection's id."
+        ),
+    )
+    asked_by = models.ForeignKey(
+        django_settings.AUTH_USER_MODEL,
+        models.SET_NULL,
+        null=True,
+        related_name="+",
+        verbose_name=_("asked by"),
+    )
+    asked_by_name = models.CharField(_("asked by"), max_length=255)
+    started_at = models.DateTimeField(_("started"), auto_now_add=True)
+    ends_at = models.DateTimeField(_("ends"))
+    bytes_limit = models.BigIntegerField(_("size limit"), default=LARGEST)
+    bytes_kept = models.BigIntegerField(_("size"), default=0)
+    finished_at = models.DateTimeField(_("finished"), null=True, blank=True)
+    result = models.CharField(
+        _("result"), max_length=20, choices=Result.choices, blank=True
+    )
+
+    objects = TraceQuerySet.as_manager()
+
+    class Meta:
+        verbose_name = _("trace")
+        verbose_name_plural = _("traces")
+        ordering = ["-started_at"]
+
+    def __str__(self) -> str:
+        return f"{self.get_kind_display()} {self.value}"
 
 
 class ActionQuerySet(models.QuerySet["Action"]):

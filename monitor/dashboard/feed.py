@@ -54,7 +54,7 @@ def _row(event: Any, may_read: bool) -> Row:
     at = timezone.localtime(event.at)
     code = f"{event.code} " if event.code else ""
     return Row(
-        id=f"event-{event.process_id}-{event.seq}",
+        id=f"event-{event.pk}",
         cells=(
             Cell("at", figures.clock(at), title=at.isoformat()),
             Cell(

@@ -88,7 +88,8 @@ def announce() -> None:
 
 
 async def _disconnect(action: Action, registry: Registry) -> tuple[Action.Result, str]:
-    recorder = registry.get(str(action.connection_id))
+    connection_id = action.connection_id
+    recorder = registry.get(connection_id.hex) if connection_id else None
     if recorder is None:
         return Action.Result.GONE, ""
 

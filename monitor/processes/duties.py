@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 import uuid
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from datetime import datetime
 from importlib import import_module
 from pathlib import Path
@@ -19,12 +19,15 @@ from monitor.conf import settings
 from monitor.models import Connection
 from monitor.recording.journal import READ_SIZE, Chunk, Journal
 from monitor.recording.recorder import Recorder
-from monitor.recording.store import Batch, store
+from monitor.recording.rules import Rules
+from monitor.recording.store import Batch, Progress, store
 from monitor.recording.writer import Writer
 from monitor.scope import session_expiries, session_key
+from monitor.turns import taking_turns
 
 from . import heartbeat, recovery
 from .commands import Commands
+from .orders import Orders
 from .registry import Registry
 from .ticks import Ticker
 from .traffic import Traffic
@@ -49,7 +52,9 @@ class Served(Protocol):
     stopping: bool
     messages_in: int
     messages_out: int
+    rules: Rules
     dropped: int
+    shed: int
     failures: int
     set_aside: int
 
@@ -62,6 +67,8 @@ class Duties:
     def __init__(self, process: Served) -> None:
         self.process = process
         self.position = process.journal.start()
+        self.progress = Progress(process.id.hex)
+        self.orders = Orders()
         self.traffic = Traffic()
         self._registered = False
         self._counted = False
@@ -79,6 +86,7 @@ class Duties:
             self._registered = True
 
         chunk, presence = self._store_batch()
+        process.rules = self.orders.look(process.rules, at_once=process.asked)
         answered = self._see_to_actions()
         presence |= self._recover_some()
         if process.stopping and not chunk.lines:
@@ -92,34 +100,31 @@ class Duties:
             return bool(chunk.lines)
         return chunk.size >= READ_SIZE // 2 or self._recovery is not None
 
-    def store(
-        self, process_id: str, lines: list[bytes], touched: Iterable[Recorder] = ()
-    ) -> bool:
-        """Store journal lines and counts; True if connections opened or closed."""
-
-        def complete(batch: Batch) -> None:
-            for recorder in touched:
-                batch.patch(recorder.key, recorder.active_at, recorder.counts())
-            opened = (row["id"] for row in batch.connections)
-            ends = _session_ends(self.process.registry.having(opened))
-            for key, expires_at in ends.items():
-                batch.patches[key]["session_expires_at"] = expires_at
-
-        return store(process_id, lines, complete, self._set_aside)
+    def store(self, progress: Progress, lines: list[bytes]) -> bool:
+        """Store lines of the journal of a dead process."""
+        return store(progress, lines, set_aside=self._set_aside)
 
     def _store_batch(self) -> tuple[Chunk, bool]:
         """Store what waits; return it, and whether connections opened or closed."""
-        chunk = self.process.journal.read(self.position)
+        process = self.process
+        chunk = process.journal.read(self.position)
         touched = self._take_touched()
         self._counted = bool(touched)
         if not (chunk.lines or touched):
             return chunk, False
 
+        def complete(batch: Batch) -> None:
+            for recorder in touched:
+                batch.patch(recorder.key, recorder.active_at, recorder.counts())
+                if recorder.handler_time is not None:
+                    batch.took(recorder.key, *recorder.handler_time)
+            self._note_session_ends(batch)
+
         started_at = time.monotonic()
         try:
-            presence = self.store(str(self.process.id), chunk.lines, touched)
+            presence = store(self.progress, chunk.lines, complete, self._set_aside)
         except Error:
-            self.process.registry.touched.update(touched)
+            process.registry.touched.update(touched)
             raise
         if touched:
             took = time.monotonic() - started_at
@@ -127,6 +132,12 @@ class Duties:
         self._stored_until(chunk)
         self._count_traffic()
         return chunk, presence
+
+    def _note_session_ends(self, batch: Batch) -> None:
+        opened = [row["id"] for row in batch.connections]
+        ends = _session_ends(self.process.registry.having(opened))
+        for key, expires_at in ends.items():
+            batch.expire(key, expires_at)
 
     def _take_touched(self) -> set[Recorder]:
         """The connections whose counts are to be stored now.
@@ -137,21 +148,24 @@ class Duties:
         if not self.process.registry.touched:
             return set()
         if time.monotonic() < self._counts_due_at and not self.process.stopping:
-            self.process.writer.wake()
+            self.process.writer.come_again()
             return set()
         return self.process.registry.take_touched()
 
     def _stored_until(self, chunk: Chunk) -> None:
         self.process.journal.stored += chunk.size
-        if chunk.end.segment > self.position.segment:
-            self.process.journal.forget(chunk.end)
         self.position = chunk.end
+        if not self.process.registry.touched or self._counted:
+            # Older lines have nothing left to say. Before that, they are what tells
+            # the counts of connections if this process dies.
+            self.process.journal.forget(chunk.end)
 
     def _count_traffic(self) -> None:
         process = self.process
         now = int(time.time())
         if self.traffic.count(process.messages_in, process.messages_out, now):
-            heartbeat.report(process.id, traffic=self.traffic.as_json())
+            with taking_turns():
+                heartbeat.report(process.id, traffic=self.traffic.as_json())
 
     def _see_to_actions(self) -> bool:
         """Begin what staff asked, and write what came of it; True if anything did."""
@@ -164,13 +178,15 @@ class Duties:
 
     def _beat(self) -> None:
         process = self.process
-        heartbeat.beat(
-            process.id,
-            journal_bytes=process.journal.waiting,
-            dropped=process.dropped,
-            failures=process.failures,
-            set_aside=process.set_aside,
-        )
+        with taking_turns():
+            heartbeat.beat(
+                process.id,
+                journal_bytes=process.journal.waiting,
+                dropped=process.dropped,
+                shed=process.shed,
+                failures=process.failures,
+                set_aside=process.set_aside,
+            )
         self._beat_due_at = time.monotonic() + settings.HEARTBEAT_INTERVAL
 
     def _recover_some(self) -> bool:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import atexit
-import itertools
 import json
 import logging
 import os
@@ -21,6 +20,7 @@ from monitor.ids import time_ordered_uuid
 from monitor.models import Connection, Event
 from monitor.recording.journal import Journal, Lock
 from monitor.recording.recorder import Recorder
+from monitor.recording.rules import Rules
 from monitor.recording.writer import Writer
 
 from . import heartbeat, recovery
@@ -54,10 +54,11 @@ class LocalProcess:
         self.duties = Duties(self)
         self.writer = Writer(self.duties.turn)
         self.messages_in = self.messages_out = 0
-        self.dropped = self.failures = self.set_aside = 0
+        self.rules = Rules()
+        self.dropped = self.shed = self.failures = self.set_aside = 0
         self.started = self.stopping = False
         self.asked = False  # staff asked for something, says the layer
-        self._seq = itertools.count(1)
+        self.seq = 0  # of the last event
         self._failure_told_at = -FAILURES_TOLD_EVERY
 
     # From the event loop -------------------------------------------------------------
@@ -85,24 +86,35 @@ class LocalProcess:
         if not self.registry:
             self.commands.subscription.stop()
 
-    def touched(self, recorder: Recorder) -> None:
+    def touch(self, recorder: Recorder) -> None:
         """Hear that a connection's counts have changed, and no event says so."""
         self.registry.touched.add(recorder)
         self.writer.wake()
 
-    def note(self, record: dict[str, Any]) -> None:
-        """Append an event to the journal. OSError if the disk refuses it."""
-        full = self.journal.waiting > settings.JOURNAL_LIMIT
-        if full and record["kind"] == Event.Kind.RECEIVE:
-            self.dropped += 1
-            return
-        line = orjson.dumps({"seq": next(self._seq), **record}) + b"\n"
-        try:
-            self.journal.append(line, settings.SEGMENT_SIZE)
-        except OSError:
-            self.dropped += 1
-            raise
+    def note_message(self, record: dict[str, Any]) -> int:
+        """Append a message to the journal, without its text if that is nearly full.
+
+        Without anything if it is full: the number is left out and tells of it.
+        """
+        waiting = self.journal.written - self.journal.stored
+        if waiting > self.rules.shed_from:
+            if waiting > self.rules.journal_limit:
+                self.dropped += 1
+                self.seq += 1
+                return self.seq
+            self.shed += 1
+            record |= {"text": "", "omission": Event.Omission.FULL}
+        return self.note(record)
+
+    def note(self, record: dict[str, Any]) -> int:
+        """Append an event to the journal; return its number. OSError if the disk
+        refuses it."""
+        seq = record["seq"] = self.seq + 1
+        line = orjson.dumps(record, option=orjson.OPT_APPEND_NEWLINE)
+        self.journal.append(line, self.rules.segment_size)
+        self.seq = seq
         self.writer.wake()
+        return seq
 
     def wake(self) -> None:
         """Look at once for what staff asked. From any thread."""
@@ -115,6 +127,12 @@ class LocalProcess:
         if time.monotonic() - self._failure_told_at >= FAILURES_TOLD_EVERY:
             self._failure_told_at = time.monotonic()
             logger.exception("%s (failure number %d)", message, self.failures)
+
+    def count_loss(self) -> None:
+        """Count an event that could not be noted, and leave its number out."""
+        self.dropped += 1
+        self.seq += 1
+        self.count_failure("Recording failed; the connection carries on")
 
     async def close_all(self, code: int, reason: str) -> None:
         """Close every connection that is held here, because the server stops."""

@@ -15,11 +15,12 @@ from django.db.models.functions import Greatest, Now
 
 from monitor.models import Action, Connection, Process
 from monitor.recording.journal import Journal, Lock
+from monitor.recording.store import Progress
 
 from . import heartbeat
 
 logger = logging.getLogger("channelscope.monitor")
-Store = Callable[[str, list[bytes]], object]
+Store = Callable[[Progress, list[bytes]], object]
 
 
 def take_over_dead(directory: Path, own_id: uuid.UUID, store: Store) -> Iterator[bool]:
@@ -94,10 +95,11 @@ def _process(process_id: uuid.UUID, word: str) -> Process:
 
 
 def _take_over(process: Process, directory: Path, store: Store) -> Iterator[bool]:
+    progress = Progress(process.id.hex, process.stored_seq, is_replay=True)
     journal = Journal(directory)
     chunk = journal.read(journal.start())
     while chunk.lines:
-        store(str(process.id), chunk.lines)
+        store(progress, chunk.lines)
         yield False
         chunk = journal.read(chunk.end)
 

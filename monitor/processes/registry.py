@@ -22,7 +22,7 @@ class Registry:
         return iter(list(self._recorders.values()))
 
     def __contains__(self, connection_id: uuid.UUID) -> bool:
-        return str(connection_id) in self._recorders
+        return connection_id.hex in self._recorders
 
     def add(self, recorder: Recorder) -> None:
         self._recorders[recorder.key] = recorder

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from monitor.models import client_text
+from monitor.models import Event
 from monitor.scope import (
     authenticated_user,
     clean,
@@ -13,30 +14,51 @@ from monitor.scope import (
     session_key,
 )
 
+from .masking import mask
+
+Redact = Callable[[str, str], str]
+
+
+Omission = Event.Omission
+
 
 class Kept(NamedTuple):
     """What is kept of one message."""
 
-    text: str  # cut, and storable anywhere; "" for bytes
+    text: str  # masked, cut, and storable anywhere; "" for bytes
     size: int  # bytes of the whole message
+    omission: str = Omission.NONE
 
 
 def keep(message: dict[str, Any], limit: int) -> Kept:
-    """Return what is kept of a `websocket.receive` message.
+    """Return what is kept of a `websocket.receive` or `websocket.send` message.
 
     `limit` is in bytes of UTF-8. The whole message may be large, the client may
     send many of them, and every copy of it is taken on the event loop: cut first.
+    Bytes are not kept, because secrets could not be found in them.
     """
     text = message.get("text")
     if text is None:
-        return Kept("", len(message.get("bytes") or b""))
-    if len(text) <= limit and text.isascii():
-        return Kept(text.replace("\0", "�") if "\0" in text else text, len(text))
+        size = len(message.get("bytes") or b"")
+        return Kept("", size, Omission.BINARY if size else Omission.NONE)
     size = size_of(text)
+    if not limit:
+        return Kept("", size, Omission.POLICY if size else Omission.NONE)
+    if size <= limit and text.isascii():
+        kept = text.replace("\0", "�") if "\0" in text else text
+        return Kept(mask(kept), size)
     cut = clean(text, limit)
     if not cut.isascii():
         cut = cut.encode()[:limit].decode("utf-8", "ignore")
-    return Kept(cut, size)
+    return Kept(mask(cut), size, Omission.CUT if size > limit else Omission.NONE)
+
+
+def redacted(kept: Kept, redact: Redact, path: str) -> Kept:
+    """Apply the project's own function. Whatever that raises."""
+    text = redact(kept.text, path)
+    if not isinstance(text, str):
+        raise TypeError(f"MONITOR_REDACT returned {type(text).__name__}, not str")
+    return kept._replace(text=clean(text, len(text)))
 
 
 def size_of(text: str) -> int:
@@ -70,16 +92,11 @@ def connection_row(scope: dict[str, Any]) -> dict[str, Any]:
 
 
 def user_row(scope: dict[str, Any]) -> dict[str, Any]:
-    """The user of the scope, by the fields of `Connection` and `Event`."""
+    """The user of the scope, by the fields of `Connection`."""
     user = authenticated_user(scope)
     if user is None:
         return {"user_id": None, "username": ""}
     return {"user_id": str(user.pk), "username": clean(user.get_username(), 255)}
-
-
-def client_of(row: dict[str, Any]) -> str:
-    """The client of a connection row, as events carry it."""
-    return client_text(row["client_host"], row["client_port"])
 
 
 def _client(scope: dict[str, Any]) -> tuple[str, int | None]:

@@ -13,7 +13,7 @@ import shutil
 from pathlib import Path
 from typing import NamedTuple
 
-READ_SIZE = 2**20  # bytes
+READ_SIZE = 2**19  # bytes; some thousand messages, stored in a few dozen ms
 WORD_SIZE = 2**12  # bytes
 
 
@@ -96,6 +96,7 @@ class Journal:
         self._segment = 0
         self._segment_bytes = 0
         self._torn = False
+        self._forgotten = 0  # segments before this one are deleted
 
     @property
     def waiting(self) -> int:
@@ -149,6 +150,9 @@ class Journal:
 
     def forget(self, position: Position) -> None:
         """Delete the segments before `position`."""
+        if position.segment <= self._forgotten:
+            return
+        self._forgotten = position.segment
         for segment in self._segments():
             if segment < position.segment:
                 self._path(segment).unlink()

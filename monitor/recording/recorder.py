@@ -4,23 +4,31 @@ from __future__ import annotations
 
 import asyncio
 import functools
-import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
+from time import perf_counter_ns, time_ns
 from typing import Any, Protocol
 
-from monitor.conf import settings
+import orjson
+
 from monitor.ids import time_ordered_uuid
 from monitor.models import Connection, Event
 from monitor.scope import MASK, TOKEN, clean
 
-from .capture import client_of, connection_row, keep, message_size
+from .capture import Kept, connection_row, keep, message_size, redacted
+from .failures import describe, keep_traceback
+from .rules import Capture, Rules, Subject, Tracing
 
-Cause, Kind = Connection.Cause, Event.Kind
+Cause, Kind, Omission = Connection.Cause, Event.Kind, Event.Omission
 
 SERVER_RESTARTS = 1012  # RFC 6455's registry of close codes; uvicorn sends it
 NO_FRAME = 1006  # the connection ended without a close frame
+# Codes by which one side says that the other broke the protocol (RFC 6455, 7.4.1).
+# A page cannot send them: WebSocket.close() takes 1000 and 3000-4999.
+PROTOCOL_ERRORS = {1002, 1003, 1007, 1009, 1010}
 FAREWELL_WITHIN = 1.0  # seconds; a peer that does not read would hold it up
 REASON_LIMIT = 123  # bytes of a close reason, RFC 6455 section 5.5
+CONTROL_LIMIT = 4 * 2**10  # characters; a longer message is no control frame
+NOTHING = Capture(counts=False, events=False, limit=0)
 
 
 def harmless(method: Callable[..., None]) -> Callable[..., None]:
@@ -31,7 +39,7 @@ def harmless(method: Callable[..., None]) -> Callable[..., None]:
         try:
             method(self, *args, **kwargs)
         except Exception:
-            self.process.count_failure("Recording failed; the connection carries on")
+            self.process.count_loss()
 
     return guarded
 
@@ -41,12 +49,15 @@ class Holder(Protocol):
 
     messages_in: int
     messages_out: int
+    rules: Rules
 
     def add(self, recorder: Recorder) -> None: ...
     def discard(self, recorder: Recorder) -> None: ...
-    def touched(self, recorder: Recorder) -> None: ...
-    def note(self, record: dict[str, Any]) -> None: ...
+    def touch(self, recorder: Recorder) -> None: ...
+    def note(self, record: dict[str, Any]) -> int: ...
+    def note_message(self, record: dict[str, Any]) -> int: ...
     def count_failure(self, message: str) -> None: ...
+    def count_loss(self) -> None: ...
 
 
 class Recorder:
@@ -55,6 +66,16 @@ class Recorder:
     It travels in `scope["monitor"]`, for `MonitorRouter` and `note_refusal`.
     """
 
+    # Slots, because there is one for each open connection.
+    __slots__ = (
+        *("scope", "server_receive", "server_send", "process", "key", "opened_at"),
+        *("route_row", "subject", "frames", "farewell", "control_frames", "refusal"),
+        *("opened", "accepted", "closed", "ended", "gone", "active_at"),
+        *("messages_in", "messages_out", "bytes_in", "bytes_out"),
+        *("rules", "capture", "tracing"),
+        *("handled", "handed_at", "handled_message", "handler_time"),
+    )
+
     def __init__(
         self, scope: dict[str, Any], receive: Any, send: Any, process: Holder
     ) -> None:
@@ -62,16 +83,28 @@ class Recorder:
         self.server_receive = receive
         self.server_send = send
         self.process = process
-        self.id = time_ordered_uuid()
-        self.key = str(self.id)
-        self.route_row = {"route": "", "consumer": ""}
-        self.identity: dict[str, Any] = {}
+        self.key = time_ordered_uuid().hex
+        self.opened_at = time_ns() // 1000  # microseconds since 1970, as all times here
+        self.route_row: dict[str, str] = {"route": "", "consumer": ""}
+        self.subject: Subject | None = None
         self.frames = True
         self.farewell: Callable[[int, str], str] | None = None
+        self.control_frames: Collection[str] = ()
         self.refusal = ""
         self.opened = self.accepted = self.closed = self.ended = False
+        self.gone: BaseException | None = None  # by which the server said so
+        self.active_at = self.opened_at
         self.messages_in = self.messages_out = self.bytes_in = self.bytes_out = 0
-        self.active_at = 0  # microseconds since 1970
+        self.rules: Rules | None = None
+        self.capture = NOTHING
+        self.tracing: Tracing | None = None
+        # The number of the message that the application has in its hands, the message
+        # itself, and since when (nanoseconds of no particular clock).
+        self.handled: int | None = None
+        self.handled_message: dict[str, Any] | None = None
+        self.handed_at = 0
+        # The number of a message and how long it took; not noted yet.
+        self.handler_time: tuple[int, int] | None = None
 
     # The application's side ----------------------------------------------------------
 
@@ -81,9 +114,13 @@ class Recorder:
         try:
             await app(dict(self.scope, monitor=self), self.receive, self.send)
             await self._close_for_the_application()
-        except asyncio.CancelledError:
-            # A server cancels its applications when it stops.
-            self.end(Kind.DISCONNECT, Cause.SERVER, detail="cancelled by the server")
+        except asyncio.CancelledError as error:
+            if _was_asked_to_cancel():
+                # A server cancels its applications when it stops.
+                cancelled = "cancelled by the server"
+                self.end(Kind.DISCONNECT, Cause.SERVER, detail=cancelled)
+            else:
+                self.failed(error)
             raise
         except Exception as error:
             self.failed(error)
@@ -95,25 +132,43 @@ class Recorder:
 
     async def receive(self) -> dict[str, Any]:
         """Pass a message on to the application, once it is in the journal."""
+        if self.handled is not None:
+            self.let_go()
         message = await self.server_receive()
-        self.took(message)
+        try:
+            if message["type"] == "websocket.receive":
+                self.received(message)
+            else:
+                self.took(message)
+        except Exception:
+            self.process.count_loss()
         return message
 
     async def send(self, message: dict[str, Any]) -> None:
         """Pass a message on to the server."""
         try:
             await self.server_send(message)
-        except OSError:
+        except OSError as error:
             # How a server says that the peer has gone (ASGI, "Send callable").
+            self.gone = error
             self.end(Kind.DISCONNECT, Cause.LOST)
             raise
-        self.gave(message)
+        try:
+            if message["type"] == "websocket.send":
+                self.sent(message)
+            else:
+                self.gave(message)
+        except Exception:
+            self.process.count_loss()
 
     def routed(self, route: Any, scope: dict[str, Any]) -> None:
         """Hear from a router what it chose. Routers in routers tell one by one."""
         consumer = getattr(route.callback, "consumer_class", route.callback)
         self.frames = getattr(consumer, "monitor_frames", self.frames)
         self.farewell = getattr(consumer, "monitor_farewell", self.farewell)
+        self.control_frames = getattr(
+            consumer, "monitor_control_frames", self.control_frames
+        )
         self.scope = scope  # a copy of ours that knows the route's arguments
         self.route_row = {
             "route": clean(route.name or str(route.pattern), 255),
@@ -169,21 +224,17 @@ class Recorder:
     def leave(self) -> None:
         self.process.discard(self)
 
-    @harmless
     def took(self, message: dict[str, Any]) -> None:
         match message["type"]:
             case "websocket.connect":
-                self.open()
-            case "websocket.receive":
-                self.received(message)
+                seq = self.open()
+                if self.frames:
+                    self.hand_over(seq, message)
             case "websocket.disconnect":
                 self.disconnected(message)
 
-    @harmless
     def gave(self, message: dict[str, Any]) -> None:
         match message["type"]:
-            case "websocket.send":
-                self.sent(message)
             case "websocket.accept":
                 self.accept(message)
             case "websocket.close":
@@ -192,19 +243,19 @@ class Recorder:
                 self.closed = True
                 self.reject(code=message["status"])
 
-    def open(self) -> None:
-        """Note the handshake, as late as its route is known."""
+    def open(self) -> int | None:
+        """Note the handshake, as late as its route is known; return its number."""
         if self.opened:
-            return
+            return None
         self.opened = True
         row = connection_row(self.scope)
-        self.identity = {
-            "user_id": row["user_id"],
-            "username": row["username"],
-            "path": row["path"],
-            "client": client_of(row),
-        }
-        self.note(Kind.CONNECT, row=row | self.route_row)
+        self.subject = Subject(
+            connection_id=self.key,
+            username=row["username"],
+            client_host=row["client_host"],
+            path=self.scope.get("path", ""),
+        )
+        return self.note(Kind.CONNECT, row=row | self.route_row)
 
     def accept(self, message: dict[str, Any]) -> None:
         self.open()
@@ -213,22 +264,81 @@ class Recorder:
         self.note(Kind.ACCEPT, subprotocol=clean(subprotocol, 255))
 
     def received(self, message: dict[str, Any]) -> None:
-        if not self.frames or self.ended:
+        """Note a message before the application gets it. Runs for each one."""
+        self.active_at = time_ns() // 1000
+        if self.rules is not self.process.rules or self.tracing is not None:
+            self.obey()
+        capture = self.capture
+        if not capture.counts or self.ended:
             return
-        text, size = keep(message, settings.TEXT_LIMIT)
+        kept = self.keep(message)
         self.messages_in += 1
-        self.bytes_in += size
+        self.bytes_in += kept.size
         self.process.messages_in += 1
-        self.note(Kind.RECEIVE, text=text, size=size)
+        self.process.touch(self)
+        if not capture.events:
+            return
+        if self.control_frames and self.tracing is None and self._is_control(message):
+            return
+        self.hand_over(self.note_message(Kind.RECEIVE, kept), message)
 
     def sent(self, message: dict[str, Any]) -> None:
-        if not self.frames or self.ended:
+        """Count a message, and note it if it is traced. Runs for each one."""
+        self.active_at = time_ns() // 1000
+        if self.rules is not self.process.rules or self.tracing is not None:
+            self.obey()
+        if not self.capture.counts or self.ended:
             return
         self.messages_out += 1
         self.bytes_out += message_size(message)
         self.process.messages_out += 1
-        self.active_at = time.time_ns() // 1000
-        self.process.touched(self)
+        self.process.touch(self)
+        if self.tracing is not None:
+            self.note_message(Kind.SEND, self.keep(message))
+
+    def keep(self, message: dict[str, Any]) -> Kept:
+        """What is kept of a message, as the rules want it."""
+        kept = keep(message, self.capture.limit)
+        assert self.rules is not None
+        if self.rules.redact is None or not kept.text:
+            return kept
+        assert self.subject is not None
+        try:
+            return redacted(kept, self.rules.redact, self.subject.path)
+        except Exception:
+            # The project's own function; what it could not see to is not kept.
+            self.process.count_failure("MONITOR_REDACT failed; a text is not kept")
+            return Kept("", kept.size, Omission.REDACTION)
+
+    def obey(self) -> None:
+        """Look up what is to be kept of this connection."""
+        rules = self.process.rules
+        if (
+            self.rules is rules
+            and self.tracing
+            and not self.tracing.is_over(self.active_at)
+        ):
+            return
+        self.open()
+        assert self.subject is not None
+        self.rules = rules
+        if self.frames:
+            self.tracing = rules.tracing(self.subject, self.active_at)
+            self.capture = rules.traced if self.tracing else rules.capture(self.subject)
+
+    def hand_over(self, seq: int | None, message: dict[str, Any]) -> None:
+        """Begin to measure how long the application has a message in its hands."""
+        self.handled = seq
+        self.handled_message = message
+        self.handed_at = perf_counter_ns()
+
+    def let_go(self) -> None:
+        """End it: the application asks for the next one."""
+        if self.handled is not None and self.handled_message is not None:
+            took = (perf_counter_ns() - self.handed_at) // 1000
+            self.handler_time = self.handled, took
+            self.process.touch(self)
+        self.handled = self.handled_message = None
 
     def close(self, message: dict[str, Any]) -> None:
         self.closed = True
@@ -249,6 +359,8 @@ class Recorder:
             cause = Cause.SERVER
         elif code == NO_FRAME:
             cause = Cause.LOST
+        elif code in PROTOCOL_ERRORS:
+            cause = Cause.PROTOCOL
         else:
             cause = Cause.CLIENT
         detail = message.get("reason") or ""
@@ -256,11 +368,18 @@ class Recorder:
         self.end(Kind.DISCONNECT, cause, code=code, detail=detail)
 
     @harmless
-    def failed(self, error: Exception) -> None:
-        # What it says may quote a message: only for those who may read them.
-        text, size = keep({"text": str(error)}, settings.TEXT_LIMIT)
-        name = type(error).__name__
-        self.end(Kind.ERROR, Cause.ERROR, detail=name, text=text, size=size)
+    def failed(self, error: BaseException) -> None:
+        """Note an exception of the application, also one that comes after the end."""
+        if error is self.gone:
+            return  # the server's word for a peer that has gone
+        # A traceback quotes messages: it is only for those who may read them.
+        kept = keep_traceback(error, self.handled_message)
+        facts = kept._asdict() | {"about_seq": self.handled}
+        detail = describe(error)
+        if self.ended:
+            self.note(Kind.ERROR, detail=clean(detail, 500), **facts)
+        else:
+            self.end(Kind.ERROR, Cause.ERROR, detail=detail, **facts)
 
     @harmless
     def end(
@@ -284,22 +403,47 @@ class Recorder:
         facts |= {"cause": cause, "code": code, "detail": clean(str(detail), 500)}
         self.note(kind, **facts)
 
-    def note(self, kind: Event.Kind, **facts: Any) -> None:
-        self.active_at = time.time_ns() // 1000
-        self.process.note(
-            {
-                "kind": kind,
-                "connection_id": self.key,
-                "at": self.active_at,
-                "counts": self.counts(),
-                **self.identity,
-                **facts,
-            }
-        )
+    def note(self, kind: Event.Kind, **facts: Any) -> int:
+        self.active_at = time_ns() // 1000
+        return self.process.note(self._record(kind) | facts)
+
+    def note_message(self, kind: Event.Kind, kept: Kept) -> int:
+        """Note a message, and how long the one before it took."""
+        record = self._record(kind)
+        record["text"], record["size"], omission = kept
+        if omission:
+            record["omission"] = omission
+        if self.tracing is not None:
+            record["trace_id"] = self.tracing.id
+            self.tracing.left -= len(record["text"])
+        return self.process.note_message(record)
+
+    def _record(self, kind: Event.Kind) -> dict[str, Any]:
+        record: dict[str, Any] = {
+            "kind": kind,
+            "id": self.key,
+            "at": self.active_at,
+            "counts": self.counts(),
+        }
+        if self.handler_time is not None:
+            record["took"], self.handler_time = self.handler_time, None
+        return record
 
     def counts(self) -> tuple[int, int, int, int]:
         """Messages in and out, bytes in and out, until now."""
         return self.messages_in, self.messages_out, self.bytes_in, self.bytes_out
+
+    def _is_control(self, message: dict[str, Any]) -> bool:
+        """Whether a message is one of those that the route only wants counted."""
+        text = message.get("text") or ""
+        if len(text) > CONTROL_LIMIT:
+            return False
+        try:
+            content = orjson.loads(text)
+        except ValueError:
+            return False
+        kind = content.get("type") if isinstance(content, dict) else None
+        return isinstance(kind, str) and kind in self.control_frames
 
     async def _close_for_the_application(self) -> None:
         """Close what an application left open when it returned.
@@ -316,6 +460,13 @@ class Recorder:
             self.end(Kind.DISCONNECT, Cause.APPLICATION, code=1000, detail=detail)
         else:
             self.end(Kind.REJECT, Cause.REJECT, code=403, detail=detail)
+
+
+def _was_asked_to_cancel() -> bool:
+    """Whether somebody cancels this task, or its application let a cancellation of
+    something else escape."""
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
 
 
 def _dotted_name(consumer: Any) -> str:

@@ -1,7 +1,7 @@
-"""SQL that writes a whole batch in one statement, fed with JSON.
+"""SQL that writes a whole batch in one statement.
 
-The database takes the rows apart itself: 7 µs an event and without the interpreter's
-lock, where `bulk_create` costs 39 µs and stalls the event loop.
+Without the interpreter's lock while the database works: `bulk_create` costs 39 µs an
+event and stalls the event loop, these 5 to 7.
 """
 
 from __future__ import annotations
@@ -10,36 +10,46 @@ import uuid
 from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime
 from functools import lru_cache
+from itertools import chain
 from typing import Any
 
 import orjson
-from django.db import DataError, models
+from django.db import DataError, InterfaceError, ProgrammingError, models
 from django.db.backends.base.base import BaseDatabaseWrapper
 
-Converters = list[tuple[str, Callable[[Any], Any] | None]]
+Convert = Callable[[Any], Any]
+Row = Sequence[Any]
 
 VENDORS = ("sqlite", "postgresql")
+PARAMETERS = 32766  # of one statement; SQLite's own limit
+# What a value raises that is not of its field's kind; sqlite3 raises the last two.
+UNFIT = (
+    *(AttributeError, OverflowError, TypeError, ValueError),
+    *(InterfaceError, ProgrammingError),
+)
 
 
 def insert(
     connection: BaseDatabaseWrapper,
     model: type[models.Model],
     names: Sequence[str],
-    rows: Sequence[dict[str, Any]],
+    rows: Sequence[Row],
 ) -> None:
-    """Insert `rows`, passing over those that are there already.
+    """Insert `rows`, values in the order of `names`; pass over those that are there.
 
     DataError for a value that is not of its field's kind, as from the database.
     """
     if not rows:
         return
     fields = _fields(model, names)
+    if connection.vendor == "sqlite":
+        _insert_values(connection, model, fields, rows)
+        return
     columns = ", ".join(_quoted(connection, fields))
     with connection.cursor() as cursor:
         cursor.execute(
-            f"INSERT INTO {connection.ops.quote_name(model._meta.db_table)} "
-            f"({columns}) SELECT {columns} FROM {_rows_from(connection, fields)} "
-            "AS new WHERE true ON CONFLICT DO NOTHING",
+            f"INSERT INTO {_table(connection, model)} ({columns}) SELECT {columns} "
+            f"FROM {_rows_from(connection, fields)} AS new ON CONFLICT DO NOTHING",
             [_json(connection, fields, rows)],
         )
 
@@ -49,8 +59,9 @@ def update(
     model: type[models.Model],
     assignments: dict[str, str],
     rows: Sequence[dict[str, Any]],
+    key: Sequence[str] = ("id",),
 ) -> None:
-    """Update rows by their `id`.
+    """Update rows by their `key`.
 
     `assignments` has an SQL expression for each field, in which `old` is the row of
     the table and `new` the given one. `{greatest}` is the name of the function that
@@ -58,21 +69,65 @@ def update(
     """
     if not rows:
         return
-    fields = _fields(model, ["id", *assignments])
+    names = [*key, *assignments]
+    fields = _fields(model, names)
+    columns = _quoted(connection, fields)
     greatest = "MAX" if connection.vendor == "sqlite" else "GREATEST"
     settings = ", ".join(
-        f"{column} = {assignments[field.attname].format(greatest=greatest)}"
-        for field, column in zip(
-            fields[1:], _quoted(connection, fields[1:]), strict=True
-        )
+        f"{column} = {assignments[name].format(greatest=greatest)}"
+        for name, column in zip(names[len(key) :], columns[len(key) :], strict=True)
     )
+    keys = columns[: len(key)]
+    same = " AND ".join(f"old.{column} = new.{column}" for column in keys)
+    values = [[row.get(name) for name in names] for row in rows]
     with connection.cursor() as cursor:
         cursor.execute(
-            f"UPDATE {connection.ops.quote_name(model._meta.db_table)} AS old "
-            f"SET {settings} FROM {_rows_from(connection, fields)} AS new "
-            "WHERE old.id = new.id",
-            [_json(connection, fields, rows)],
+            f"UPDATE {_table(connection, model)} AS old SET {settings} "
+            f"FROM {_rows_from(connection, fields)} AS new WHERE {same}",
+            [_json(connection, fields, values)],
         )
+
+
+def _insert_values(
+    connection: BaseDatabaseWrapper,
+    model: type[models.Model],
+    fields: list[models.Field],
+    rows: Sequence[Row],
+) -> None:
+    """Insert by parameters: SQLite takes them in half the time of JSON."""
+    names = [field.attname for field in fields]
+    table = _table(connection, model)
+    columns = ", ".join(_quoted(connection, fields))
+    connection.ensure_connection()
+    try:
+        values = _converted(connection, fields, rows)
+        done = 0
+        for count in _sizes(len(values), PARAMETERS // len(names)):
+            some = values[done : done + count]
+            done += count
+            sql = _insert_sql(table, columns, len(names), count)
+            # Below Django's cursor, which would look for %s in all of it each time.
+            with connection.wrap_database_errors:
+                connection.connection.execute(sql, list(chain.from_iterable(some)))
+    except UNFIT as error:
+        raise DataError(f"{type(error).__name__}: {error}") from error
+
+
+def _sizes(count: int, most: int) -> Iterable[int]:
+    """Powers of two that make up `count`: a dozen statements, prepared once each."""
+    size = 1 << (most.bit_length() - 1)
+    while count:
+        while size > count:
+            size //= 2
+        yield size
+        count -= size
+
+
+@lru_cache(maxsize=128)
+def _insert_sql(table: str, columns: str, width: int, count: int) -> str:
+    row = f"({', '.join('?' * width)})"
+    rows = ", ".join([row] * count)
+    return f"INSERT INTO {table} ({columns}) VALUES {rows} ON CONFLICT DO NOTHING"
 
 
 def _rows_from(connection: BaseDatabaseWrapper, fields: list[models.Field]) -> str:
@@ -92,37 +147,49 @@ def _rows_from(connection: BaseDatabaseWrapper, fields: list[models.Field]) -> s
 
 
 def _json(
-    connection: BaseDatabaseWrapper,
-    fields: list[models.Field],
-    rows: Iterable[dict[str, Any]],
+    connection: BaseDatabaseWrapper, fields: list[models.Field], rows: Iterable[Row]
 ) -> str:
-    converters = [(field.attname, _converter(connection, field)) for field in fields]
+    names = [
+        field.attname if connection.vendor == "sqlite" else str(field.column)
+        for field in fields
+    ]
     try:
-        return orjson.dumps([_converted(row, converters) for row in rows]).decode()
-    except (AttributeError, OverflowError, TypeError, ValueError) as error:
+        values = _converted(connection, fields, rows)
+        return orjson.dumps(
+            [dict(zip(names, row, strict=True)) for row in values]
+        ).decode()
+    except UNFIT as error:
         raise DataError(f"{type(error).__name__}: {error}") from error
 
 
-def _converted(row: dict[str, Any], converters: Converters) -> dict[str, Any]:
-    converted = {}
-    for name, convert in converters:
-        value = row.get(name)
-        converted[name] = value if convert is None or value is None else convert(value)
-    return converted
+def _converted(
+    connection: BaseDatabaseWrapper, fields: list[models.Field], rows: Iterable[Row]
+) -> list[list[Any]]:
+    """The rows as the database takes them."""
+    values = [list(row) for row in rows]
+    for index, field in enumerate(fields):
+        convert = _converter(connection, field)
+        if convert is None:
+            continue
+        for row in values:
+            if row[index] is not None:
+                row[index] = convert(row[index])
+    return values
 
 
-def _converter(
-    connection: BaseDatabaseWrapper, field: models.Field
-) -> Callable[[Any], Any] | None:
+def _converter(connection: BaseDatabaseWrapper, field: models.Field) -> Convert | None:
     """How a value of the journal becomes one of the database; None if it is one."""
     target = field.target_field if isinstance(field, models.ForeignKey) else field
+    on_sqlite = connection.vendor == "sqlite"
     match target:
         case models.DateTimeField():
-            return _sqlite_time if connection.vendor == "sqlite" else _time
+            return _naive_time if on_sqlite else _time
         case models.UUIDField():
-            return _hex if connection.vendor == "sqlite" else str
+            return _hex
         case models.IntegerField() if target is not field:
             return int
+        case models.JSONField() if on_sqlite:
+            return _as_json
         case models.IntegerField() | models.JSONField() | models.TextField():
             return None
         case models.CharField() if target is field:
@@ -131,18 +198,35 @@ def _converter(
 
 
 def _time(value: int | datetime) -> str:
-    if isinstance(value, int):
-        value = datetime.fromtimestamp(value / 1_000_000, UTC)
-    return value.isoformat(" ")
+    return f"{_naive_time(value)}+00:00"
 
 
-def _sqlite_time(value: int | datetime) -> str:
-    return _time(value).removesuffix("+00:00")  # Django keeps UTC, without saying so
+def _naive_time(value: int | datetime) -> str:
+    """A time in UTC, without saying so, as Django keeps it in SQLite."""
+    if isinstance(value, datetime):
+        return value.astimezone(UTC).replace(tzinfo=None).isoformat(" ")
+    seconds, microseconds = divmod(value, 1_000_000)
+    if not microseconds:
+        return _second(seconds)
+    return f"{_second(seconds)}.{microseconds:06}"
+
+
+@lru_cache(maxsize=16)  # the events of one batch fell into one or two of them
+def _second(value: int) -> str:
+    return datetime.fromtimestamp(value, UTC).strftime("%Y-%m-%d %H:%M:%S")
 
 
 @lru_cache(maxsize=4096)  # the events of one connection come together
 def _hex(value: str) -> str:
     return uuid.UUID(value).hex
+
+
+def _as_json(value: Any) -> str:
+    return orjson.dumps(value).decode()
+
+
+def _table(connection: BaseDatabaseWrapper, model: type[models.Model]) -> str:
+    return connection.ops.quote_name(model._meta.db_table)
 
 
 def _fields(model: type[models.Model], names: Iterable[str]) -> list[models.Field]:

@@ -2,21 +2,29 @@
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from typing import Any
+from datetime import UTC, datetime, timedelta
+from typing import Any, NamedTuple
 
 import orjson
 from django.db import DataError, IntegrityError, connection, transaction
+from django.db.models import F
 
-from monitor.models import Connection, Event
+from monitor.models import Connection, Event, Gap, Process, Trace, client_text
+from monitor.turns import taking_turns
 
 from . import statements
 
-EVENT_FIELDS = [
-    *("process_id", "seq", "connection_id", "kind", "at", "user_id", "username"),
-    *("path", "client", "text", "size", "code", "detail"),
+Kind, Omission = Event.Kind, Event.Omission
+
+MESSAGE_FIELDS = [
+    *("connection_id", "seq", "kind", "at", "user_id", "username", "path", "client"),
+    *("text", "size", "omission", "trace_id", "handler_us"),
 ]
+EVENT_FIELDS = [*MESSAGE_FIELDS, "about_seq", "code", "detail"]
+SEQ, HANDLER = MESSAGE_FIELDS.index("seq"), MESSAGE_FIELDS.index("handler_us")
 CONNECTION_FIELDS = [
     *("id", "process_id", "user_id", "username", "path", "route", "route_args"),
     *("consumer", "client_host", "client_port", "user_agent", "origin"),
@@ -36,10 +44,13 @@ ASSIGNMENTS = {
     "cause": UNTIL_CLOSED.format("COALESCE(new.cause, old.cause)", "cause"),
     "detail": UNTIL_CLOSED.format("COALESCE(new.detail, old.detail)", "detail"),
     **{
-        name: f"{{greatest}}(old.{name}, new.{name})" for name in ("active_at", *COUNTS)
+        name: f"{{greatest}}(old.{name}, COALESCE(new.{name}, old.{name}))"
+        for name in ("active_at", *COUNTS)
     },
 }
-ENDS = (Event.Kind.DISCONNECT, Event.Kind.REJECT, Event.Kind.ERROR)
+MESSAGES = (Kind.RECEIVE, Kind.SEND)
+ENDS = (Kind.DISCONNECT, Kind.REJECT, Kind.ERROR)
+SAME_GAP = timedelta(seconds=60)  # what is lost within it belongs to one gap
 Row = dict[str, Any]
 
 
@@ -47,67 +58,172 @@ class UnreadableLine(ValueError):
     """A line of a journal that no version of this code has written."""
 
 
+class Identity(NamedTuple):
+    """Whose connection it is: what each of its events carries."""
+
+    user_id: str | None
+    username: str
+    path: str
+    client: str
+
+
+NOBODY = Identity(None, "", "", "")
+
+
+@dataclass
+class Progress:
+    """How far the journal of a process has been stored."""
+
+    process_id: str
+    seq: int = 0  # of the last event that is in the database
+    identities: dict[str, Identity] = field(default_factory=dict)
+    # A live process hands in the counts of its connections itself. Those of a dead
+    # one are only in its journal.
+    is_replay: bool = False
+
+    def learn(self, records: Iterable[Row]) -> None:
+        """Know the identities of all connections in `records`."""
+        missing = set()
+        for record in records:
+            if record["id"] not in self.identities:
+                if "row" in record:
+                    self.identities[record["id"]] = _identity(record["row"])
+                else:
+                    missing.add(record["id"])
+        missing -= self.identities.keys()
+        if missing:
+            self.identities |= dict.fromkeys(missing, NOBODY) | _identities(missing)
+
+
+@dataclass
+class Loss:
+    """Events that were not kept, or not whole."""
+
+    began_at: int  # microseconds since 1970
+    ended_at: int
+    count: int = 0
+
+
 @dataclass
 class Batch:
     """What some journal lines amount to: rows for each table."""
 
-    events: list[Row] = field(default_factory=list)
+    progress: Progress
+    messages: list[list[Any]] = field(default_factory=list)
+    events: list[list[Any]] = field(default_factory=list)
     connections: list[Row] = field(default_factory=list)
     patches: dict[str, Row] = field(default_factory=dict)
+    handler_times: list[Row] = field(default_factory=list)
+    losses: dict[Gap.Kind, Loss] = field(default_factory=dict)
+    traced: dict[int, int] = field(default_factory=dict)  # bytes by trace
+    ended: list[str] = field(default_factory=list)
+    opens_or_closes: bool = False
+    seq: int = 0
+    _by_seq: dict[int, list[Any]] = field(default_factory=dict)
 
-    def add(self, process_id: str, record: Row) -> None:
-        """Take in one line of the journal of a process."""
-        event = {
-            **dict.fromkeys(("username", "path", "client", "text", "detail"), ""),
-            "size": 0,
-            **record,
-            "process_id": process_id,
-        }
-        self.events.append(event)
-        if "row" in record:
-            self.connections.append(_connection(event))
-        patch = self.patch(record["connection_id"], record["at"], record["counts"])
-        patch.update(_patch(record))
+    def add_all(self, records: Iterable[Row]) -> None:
+        """Take in lines of the journal."""
+        self.seq = self.progress.seq
+        last_at = None
+        for record in records:
+            seq, at = record["seq"], record["at"]
+            if seq > self.seq + 1:
+                self._lose(Gap.Kind.DROPPED, last_at or at, at, seq - self.seq - 1)
+            if seq > self.seq:
+                self.seq = seq
+                self._add(record)
+            if "took" in record:
+                self.took(record["id"], *record["took"])
+            if self.progress.is_replay:
+                self.patch(record["id"], at, record["counts"])
+            last_at = at
+
+    def took(self, connection_id: str, seq: int, handler_us: int) -> None:
+        """Note how long the application had a message in its hands."""
+        if row := self._by_seq.get(seq):
+            row[HANDLER] = handler_us
+        else:
+            time = {"connection_id": connection_id, "seq": seq}
+            self.handler_times.append(time | {"handler_us": handler_us})
 
     def patch(self, connection_id: str, active_at: int, counts: Iterable[int]) -> Row:
         """The patch of a connection, its counts brought up to date."""
-        patch = self.patches.setdefault(connection_id, {"id": connection_id})
+        patch = self._patch(connection_id)
         patch["active_at"] = active_at
         patch.update(zip(COUNTS, counts, strict=True))
         return patch
 
-    @property
-    def opens_or_closes(self) -> bool:
-        """Whether the list of live connections looks different after it."""
-        return bool(self.connections) or any(
-            "closed_at" in patch or "accepted_at" in patch
-            for patch in self.patches.values()
-        )
+    def expire(self, connection_id: str, at: datetime) -> None:
+        """Note when the session of a connection ends."""
+        self._patch(connection_id)["session_expires_at"] = at
 
     def write(self) -> None:
-        """Write everything, with three statements."""
-        statements.insert(connection, Connection, CONNECTION_FIELDS, self.connections)
+        """Write everything, with one statement for each table."""
+        rows = [[row.get(n) for n in CONNECTION_FIELDS] for row in self.connections]
+        statements.insert(connection, Connection, CONNECTION_FIELDS, rows)
+        statements.insert(connection, Event, MESSAGE_FIELDS, self.messages)
         statements.insert(connection, Event, EVENT_FIELDS, self.events)
         patches = list(self.patches.values())
         statements.update(connection, Connection, ASSIGNMENTS, patches)
+        statements.update(
+            connection,
+            Event,
+            {"handler_us": "new.handler_us"},
+            self.handler_times,
+            key=("connection_id", "seq"),
+        )
+        for trace_id, size in self.traced.items():
+            Trace.objects.filter(pk=trace_id).update(bytes_kept=F("bytes_kept") + size)
+        for kind, loss in self.losses.items():
+            _write_gap(self.progress.process_id, kind, loss)
+        if self.seq > self.progress.seq:
+            process = Process.objects.filter(pk=self.progress.process_id)
+            process.update(stored_seq=self.seq)
 
+    def _add(self, record: Row) -> None:
+        kind, key, at = record["kind"], record["id"], record["at"]
+        row = [
+            *(key, record["seq"], kind, at, *self.progress.identities[key]),
+            *(record.get("text", ""), record.get("size", 0)),
+            *(record.get("omission", ""), record.get("trace_id"), None),
+        ]
+        self._by_seq[record["seq"]] = row
+        if kind in MESSAGES:
+            self.messages.append(row)
+            self._count_message(record)
+            return
+        row += record.get("about_seq"), record.get("code"), record.get("detail", "")
+        self.events.append(row)
+        if "row" in record:
+            self.connections.append(_connection(self.progress.process_id, record))
+        if change := _change(record):
+            counted = self.patch(key, at, record["counts"])
+            counted.update(change)
+        if "cause" in record:
+            self.ended.append(key)
+        self.opens_or_closes |= bool(change) or "row" in record
 
-def fold(process_id: str, lines: Iterable[bytes]) -> Batch:
-    """Turn lines of the journal of a process into rows. UnreadableLine."""
-    batch = Batch()
-    for line in lines:
-        try:
-            batch.add(process_id, orjson.loads(line))
-        except (orjson.JSONDecodeError, KeyError, TypeError) as error:
-            raise UnreadableLine(f"{type(error).__name__}: {error}") from error
-    return batch
+    def _count_message(self, record: Row) -> None:
+        if record.get("omission") == Omission.FULL:
+            self._lose(Gap.Kind.PAYLOAD, record["at"], record["at"], 1)
+        if trace_id := record.get("trace_id"):
+            size = len(record["text"])
+            self.traced[trace_id] = self.traced.get(trace_id, 0) + size
+
+    def _lose(self, kind: Gap.Kind, began_at: int, ended_at: int, count: int) -> None:
+        loss = self.losses.setdefault(kind, Loss(began_at, ended_at))
+        loss.count += count
+        loss.ended_at = ended_at
+
+    def _patch(self, connection_id: str) -> Row:
+        return self.patches.setdefault(connection_id, {"id": connection_id})
 
 
 def store(
-    process_id: str,
+    progress: Progress,
     lines: list[bytes],
-    complete: Callable[[Batch], None],
-    set_aside: Callable[[bytes, Exception], None],
+    complete: Callable[[Batch], None] = lambda batch: None,
+    set_aside: Callable[[bytes, Exception], None] = lambda line, reason: None,
 ) -> bool:
     """Store lines in one transaction; True if connections opened or closed.
 
@@ -116,39 +232,85 @@ def store(
     Raises OperationalError and InterfaceError: then nothing is wrong with the lines.
     """
     try:
-        batch = fold(process_id, lines)
-        with transaction.atomic():
-            complete(batch)
+        batch = _folded(progress, lines)
+        complete(batch)
+        with taking_turns(), transaction.atomic():
             batch.write()
     except (DataError, IntegrityError, UnreadableLine) as error:
-        if len(lines) == 1:
-            set_aside(lines[0], error)
-            return False
-        middle = len(lines) // 2
-        first = store(process_id, lines[:middle], complete, set_aside)
-        second = store(process_id, lines[middle:], complete, set_aside)
-        return first or second
+        if len(lines) > 1:
+            middle = len(lines) // 2
+            first = store(progress, lines[:middle], complete, set_aside)
+            second = store(progress, lines[middle:], complete, set_aside)
+            return first or second
+        for line in lines:
+            set_aside(line, error)
+            progress.seq = max(progress.seq, _seq_of(line))
+        return False
+    progress.seq = batch.seq
+    for connection_id in batch.ended:
+        progress.identities.pop(connection_id, None)
     return batch.opens_or_closes
 
 
-def _connection(event: Row) -> Row:
+def _folded(progress: Progress, lines: list[bytes]) -> Batch:
+    batch = Batch(progress)
+    try:
+        records = orjson.loads(b"[%s]" % b",".join(lines))
+        progress.learn(records)
+        batch.add_all(records)
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise UnreadableLine(f"{type(error).__name__}: {error}") from error
+    return batch
+
+
+def _seq_of(line: bytes) -> int:
+    """The number of an event that is set aside; 0 if it does not even have one."""
+    try:
+        seq = orjson.loads(line)["seq"]
+    except (KeyError, TypeError, ValueError):
+        return 0
+    return seq if isinstance(seq, int) else 0
+
+
+def _identity(row: Row) -> Identity:
+    client = client_text(row["client_host"], row["client_port"])
+    return Identity(row["user_id"], row["username"], row["path"], client)
+
+
+def _identities(connection_ids: Iterable[str]) -> dict[str, Identity]:
+    """The identities of connections that have been stored before. One query."""
+    keys = [uuid.UUID(key) for key in connection_ids]
+    names = ("user_id", "username", "path", "client_host", "client_port")
+    rows = Connection.objects.filter(pk__in=keys).values("pk", *names)
+    return {
+        row["pk"].hex: _identity(row | {"user_id": _text(row["user_id"])})
+        for row in rows
+    }
+
+
+def _text(key: Any) -> str | None:
+    return None if key is None else str(key)
+
+
+def _connection(process_id: str, record: Row) -> Row:
     zeros = dict.fromkeys(COUNTS, 0)
     texts = {"subprotocol": "", "cause": "", "detail": ""}
     return {
         **zeros,
         **texts,
-        **event["row"],
-        "id": event["connection_id"],
-        "process_id": event["process_id"],
-        "opened_at": event["at"],
-        "active_at": event["at"],
+        **record["row"],
+        "id": record["id"],
+        "process_id": process_id,
+        "opened_at": record["at"],
+        "active_at": record["at"],
     }
 
 
-def _patch(record: Row) -> Row:
-    if record["kind"] == Event.Kind.ACCEPT:
+def _change(record: Row) -> Row:
+    """What an event other than a message changes on the row of its connection."""
+    if record["kind"] == Kind.ACCEPT:
         return {"accepted_at": record["at"], "subprotocol": record["subprotocol"]}
-    if record["kind"] in ENDS:
+    if record["kind"] in ENDS and "cause" in record:
         return {
             "closed_at": record["at"],
             "close_code": record["code"],
@@ -156,3 +318,22 @@ def _patch(record: Row) -> Row:
             "detail": record["detail"],
         }
     return {}
+
+
+def _write_gap(process_id: str, kind: Gap.Kind, loss: Loss) -> None:
+    """Note a loss, together with what was lost shortly before."""
+    began_at, ended_at = _moment(loss.began_at), _moment(loss.ended_at)
+    before = Gap.objects.filter(
+        process_id=process_id, kind=kind, ended_at__gte=began_at - SAME_GAP
+    ).first()
+    if before is None:
+        facts = {"began_at": began_at, "ended_at": ended_at, "count": loss.count}
+        Gap.objects.create(process_id=process_id, kind=kind, **facts)
+    else:
+        Gap.objects.filter(pk=before.pk).update(
+            count=F("count") + loss.count, ended_at=ended_at
+        )
+
+
+def _moment(microseconds: int) -> datetime:
+    return datetime.fromtimestamp(microseconds / 1_000_000, UTC)

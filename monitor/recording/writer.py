@@ -31,6 +31,7 @@ class Writer:
         self._many = threading.Event()
         self._stopping = False
         self._retry = 0.0
+        self._batch_size = settings.BATCH_SIZE  # looked up for each event otherwise
         self._thread = threading.Thread(
             target=self._run, name="monitor-writer", daemon=True
         )
@@ -42,10 +43,15 @@ class Writer:
     def wake(self, urgent: bool = False) -> None:
         """Say that something waits; `urgent` ends the wait for more."""
         self.waiting += 1
-        if not self._some.is_set():
+        if self.waiting == 1:
             self._some.set()
-        if urgent or self.waiting >= settings.BATCH_SIZE:
+        if urgent or self.waiting == self._batch_size:
+            self._some.set()
             self._many.set()
+
+    def come_again(self) -> None:
+        """Say, from the work itself, that there will be more to do shortly."""
+        self._some.set()
 
     def stop(self, timeout: float) -> bool:
         """Store what waits and end the thread; False if that took too long."""
@@ -69,7 +75,7 @@ class Writer:
     def _wait(self) -> None:
         if self._retry:
             time.sleep(self._retry)
-        elif self._some.wait(settings.HEARTBEAT_INTERVAL):
+        elif self._some.wait(min(settings.HEARTBEAT_INTERVAL, settings.RULES_INTERVAL)):
             self._many.wait(settings.BATCH_INTERVAL)
         # Cleared before reading: what comes from now on wakes the thread again.
         self._some.clear()

@@ -31,7 +31,6 @@ def connection():
         scope={"path": "/ws/chat/", "headers": {"user-agent": "<b>Mozilla</b>"}},
     )
     Event.objects.create(
-        process=process,
         seq=1,
         connection=connection,
         kind=Event.Kind.RECEIVE,

@@ -121,8 +121,13 @@ async def test_an_exception_is_recorded_and_raised_unchanged(open_socket):
         await socket.receive_output()
 
     connection = await only_connection()
-    assert (connection.cause, connection.detail) == ("error", "RuntimeError")
-    assert (await Event.objects.aget(kind="error")).text == "boom"
+    assert connection.cause == "error"
+    assert connection.detail.startswith("RuntimeError at tests.monitor.conftest:")
+    assert connection.detail.endswith(" in receive")
+    error = await Event.objects.aget(kind="error")
+    assert error.text.startswith("Traceback")
+    assert error.text.endswith("RuntimeError: boom\n")
+    assert error.about_seq == (await Event.objects.aget(text="boom")).seq
     assert (await kinds())[-2:] == ["receive", "error"]
 
 

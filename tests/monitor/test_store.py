@@ -3,11 +3,11 @@ import uuid
 import orjson
 import pytest
 
-from monitor.models import Connection, Event
-from monitor.recording.store import store
+from monitor.models import Connection, Event, Gap, Process
+from monitor.recording.store import Progress, store
 
 pytestmark = pytest.mark.django_db(transaction=True)
-PROCESS = str(uuid.uuid4())
+PROCESS = uuid.uuid4().hex
 MICROSECONDS = 1_790_000_000_123_456
 
 
@@ -16,18 +16,14 @@ def line(seq, kind="receive", connection=None, **more):
     record = {
         "seq": seq,
         "kind": kind,
-        "connection_id": connection or CONNECTION,
+        "id": connection or CONNECTION,
         "at": MICROSECONDS + seq,
         "counts": [seq, 0, 10 * seq, 0],
-        "user_id": None,
-        "username": "ana",
-        "path": "/ws/",
-        "client": "192.0.2.7:1",
     }
     return orjson.dumps(record | more)
 
 
-CONNECTION = str(uuid.uuid4())
+CONNECTION = uuid.uuid4().hex
 ROW = {
     "user_id": None,
     "username": "ana",
@@ -46,10 +42,12 @@ OPEN = line(1, "connect", row=ROW)
 CLOSE = line(9, "disconnect", cause="client", code=1001, detail="")
 
 
-def keep(lines, aside=None):
+def keep(lines, aside=None, seq=0):
+    """Store lines of a dead process, which had stored those up to `seq`."""
     aside = [] if aside is None else aside
+    progress = Progress(PROCESS, seq, is_replay=True)
     return store(
-        PROCESS, lines, lambda batch: None, lambda bad, why: aside.append((bad, why))
+        progress, lines, set_aside=lambda bad, why: aside.append((bad, str(why)))
     )
 
 
@@ -62,16 +60,16 @@ def test_times_ids_and_json_come_back_as_they_went_in():
         (MICROSECONDS + 1) / 1e6, abs=1e-6
     )
     assert connection.scope == ROW["scope"]
-    assert Event.objects.get().process_id == uuid.UUID(PROCESS)
+    assert connection.process_id == uuid.UUID(PROCESS)
 
 
 def test_a_replayed_journal_writes_nothing_twice():
     lines = [OPEN, line(2), line(3), CLOSE]
-    keep(lines)
+    keep(lines, seq=0)
     before = list(Connection.objects.values()), list(Event.objects.values())
 
     keep(lines)
-    keep(lines[:2])
+    keep(lines[:2], seq=9)
 
     assert (list(Connection.objects.values()), list(Event.objects.values())) == before
 
@@ -79,7 +77,8 @@ def test_a_replayed_journal_writes_nothing_twice():
 def test_counts_only_grow_and_the_first_end_stays():
     keep([OPEN, line(2), line(5), CLOSE])
 
-    keep([line(3), line(10, "disconnect", cause="lost", code=1006, detail="late")])
+    late = line(10, "disconnect", cause="lost", code=1006, detail="late")
+    keep([line(3), late], seq=9)
 
     connection = Connection.objects.get()
     assert (connection.messages_in, connection.bytes_in) == (10, 100)
@@ -88,8 +87,8 @@ def test_counts_only_grow_and_the_first_end_stays():
 
 def test_storing_tells_whether_connections_opened_or_closed():
     assert keep([OPEN]) is True
-    assert keep([line(2)]) is False
-    assert keep([CLOSE]) is True
+    assert keep([line(2)], seq=1) is False
+    assert keep([CLOSE], seq=8) is True
 
 
 @pytest.mark.parametrize(
@@ -112,3 +111,60 @@ def test_a_bad_line_is_set_aside_and_costs_no_other(bad):
     ]  # fmt: skip
     assert [kept for kept, reason in aside] == [bad]
     assert Connection.objects.get().messages_in == 6
+
+
+def test_each_event_carries_whose_connection_it_was():
+    keep([OPEN, line(2)])
+    keep([line(3)], seq=2)
+
+    rows = set(Event.objects.values_list("seq", "username", "path", "client"))
+    assert rows == {(seq, "ana", "/ws/", "192.0.2.7:1") for seq in (1, 2, 3)}
+
+
+def test_numbers_that_are_left_out_are_a_gap_with_its_count_and_its_times():
+    keep([OPEN, line(2), line(6), line(7), line(10)])
+
+    gap = Gap.objects.get()
+    assert (gap.kind, gap.count) == (Gap.Kind.DROPPED, 5)
+    assert gap.began_at == Event.objects.get(seq=2).at
+    assert gap.ended_at == Event.objects.get(seq=10).at
+
+
+def test_what_is_lost_soon_after_belongs_to_the_same_gap():
+    shed = {"text": "", "omission": "full"}
+    keep([OPEN, line(2, **shed), line(3, **shed)])
+    keep([line(4, **shed)], seq=3)
+
+    gap = Gap.objects.get()
+    assert (gap.kind, gap.count) == (Gap.Kind.PAYLOAD, 3)
+    assert Event.objects.filter(omission="full").count() == 3
+
+
+def test_a_gap_shows_even_between_two_batches():
+    keep([OPEN, line(2)])
+    keep([line(5)], seq=2)
+
+    assert Gap.objects.get().count == 2
+
+
+def test_what_is_set_aside_is_no_gap():
+    keep([OPEN, line(2, kind=None), line(3)])
+
+    assert not Gap.objects.exists()
+
+
+def test_the_handler_time_finds_its_message_in_this_batch_and_in_an_older_one():
+    keep([OPEN, line(2), line(3, took=[2, 150])])
+    keep([line(4, took=[3, 170])], seq=3)
+
+    times = Event.objects.order_by("seq").values_list("handler_us", flat=True)
+    assert list(times) == [None, 150, 170, None]
+
+
+def test_the_process_knows_how_far_it_has_come():
+    now = "2026-11-22T10:00:00Z"
+    Process.objects.create(pk=PROCESS, pid=1, started_at=now, seen_at=now)
+
+    keep([OPEN, line(2), line(3)])
+
+    assert Process.objects.get().stored_seq == 3

@@ -1,0 +1,62 @@
+"""What staff want to be kept: policies and traces, looked up every few seconds."""
+
+from __future__ import annotations
+
+import time
+
+from django.db.models.functions import Now
+
+from monitor.conf import settings
+from monitor.models import CapturePolicy, Trace
+from monitor.recording.rules import Rules, Tracing
+from monitor.turns import taking_turns
+
+
+class Orders:
+    """Turns the rows of staff into `Rules`. Runs in the writer's thread."""
+
+    def __init__(self) -> None:
+        self._due_at = 0.0
+        self._tracings: dict[int, Tracing] = {}
+
+    def look(self, rules: Rules, at_once: bool) -> Rules:
+        """Return the rules as they are now: `rules`, unless something has changed."""
+        if time.monotonic() < self._due_at and not at_once:
+            return rules
+        self._due_at = time.monotonic() + settings.RULES_INTERVAL
+        policies = dict(CapturePolicy.objects.values_list("pattern", "level"))
+        traces = self._running()
+        if policies == rules.policies and traces == rules.traces:
+            return rules
+        return Rules(policies, traces)
+
+    def _running(self) -> list[Tracing]:
+        """The traces that go on; those that are over get their result."""
+        tracings = {}
+        for trace in Trace.objects.filter(finished_at=None).order_by("pk"):
+            tracing = self._tracing(trace)
+            if tracing.is_over(time.time_ns() // 1000):
+                _finish(trace, full=tracing.left <= 0)
+            else:
+                tracings[trace.pk] = tracing
+        self._tracings = tracings
+        return list(tracings.values())
+
+    def _tracing(self, trace: Trace) -> Tracing:
+        """The same object for as long as a trace runs: it counts down."""
+        left = trace.bytes_limit - trace.bytes_kept
+        ends_at = int(trace.ends_at.timestamp() * 1_000_000)
+        tracing = self._tracings.get(trace.pk) or Tracing(
+            trace.pk, trace.kind, trace.value, ends_at, left
+        )
+        # Others may trace for it, too.
+        tracing.left = min(tracing.left, left)
+        return tracing
+
+
+def _finish(trace: Trace, full: bool) -> None:
+    result = Trace.Result.FULL if full else Trace.Result.EXPIRED
+    with taking_turns():
+        Trace.objects.filter(pk=trace.pk, finished_at=None).update(
+            finished_at=Now(), result=result
+        )

@@ -1,0 +1,126 @@
+"""What is to be kept of which messages: the settings, and what staff asked for."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from fnmatch import translate
+from functools import lru_cache
+from typing import NamedTuple
+
+from django.utils.module_loading import import_string
+
+from monitor.conf import settings
+from monitor.models import CapturePolicy, Trace
+
+from .capture import Redact
+
+Level = CapturePolicy.Level
+
+SHED_FROM = 0.8  # of the journal's limit: from here on, texts are left out
+DEFAULT = Level.PREVIEW
+
+
+class Subject(NamedTuple):
+    """A connection, as rules see it."""
+
+    connection_id: str  # 32 hexadecimal digits
+    username: str
+    client_host: str
+    path: str
+
+
+class Capture(NamedTuple):
+    """What is kept of the messages of a connection."""
+
+    counts: bool  # at all
+    events: bool  # each as a row
+    limit: int  # bytes of the text, in UTF-8
+
+
+@dataclass(eq=False, slots=True)
+class Tracing:
+    """A trace as it runs in this process."""
+
+    id: int
+    kind: str
+    value: str
+    ends_at: int  # microseconds since 1970
+    left: int  # bytes
+
+    def fits(self, subject: Subject) -> bool:
+        """Whether a connection is to be traced."""
+        match self.kind:
+            case Trace.Kind.USER:
+                return bool(subject.username) and subject.username == self.value
+            case Trace.Kind.CLIENT:
+                return subject.client_host == self.value
+            case Trace.Kind.PATH:
+                return _fits(self.value, subject.path)
+            case Trace.Kind.CONNECTION:
+                return subject.connection_id == self.value.replace("-", "").lower()
+        return False
+
+    def is_over(self, at: int) -> bool:
+        """Whether its time or its size has been reached."""
+        return at >= self.ends_at or self.left <= 0
+
+
+@dataclass(eq=False)
+class Rules:
+    """A snapshot: connections look at it again when there is another one.
+
+    `policies` are those of staff, which go before `MONITOR_CAPTURE`. Longer patterns
+    go before shorter ones.
+    """
+
+    policies: dict[str, str] = field(default_factory=dict)
+    traces: list[Tracing] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.captures = {
+            Level.OFF: Capture(counts=False, events=False, limit=0),
+            Level.COUNTS: Capture(counts=True, events=False, limit=0),
+            Level.META: Capture(counts=True, events=True, limit=0),
+            Level.PREVIEW: Capture(True, True, limit=settings.TEXT_LIMIT),
+            Level.FULL: Capture(True, True, limit=settings.FULL_TEXT_LIMIT),
+        }
+        self.traced = self.captures[Level.FULL]
+        self.redact = redactor()
+        self.journal_limit = settings.JOURNAL_LIMIT
+        self.shed_from = int(settings.JOURNAL_LIMIT * SHED_FROM)
+        self.segment_size = settings.SEGMENT_SIZE
+
+    def capture(self, subject: Subject) -> Capture:
+        """What is kept of the messages of a connection that is not traced."""
+        path = subject.path
+        level = _longest(self.policies, path) or _longest(settings.CAPTURE, path)
+        return self.captures[Level(level or DEFAULT)]
+
+    def tracing(self, subject: Subject, at: int) -> Tracing | None:
+        """The oldest running trace that a connection belongs to."""
+        for trace in self.traces:
+            if trace.fits(subject) and not trace.is_over(at):
+                return trace
+        return None
+
+
+def redactor() -> Redact | None:
+    """The function that `MONITOR_REDACT` names. ImportError if there is none."""
+    return import_string(settings.REDACT) if settings.REDACT else None
+
+
+def _longest(policies: dict[str, str], path: str) -> str | None:
+    fitting: Iterable[str] = (p for p in policies if _fits(p, path))
+    pattern = max(fitting, key=len, default=None)
+    return None if pattern is None else policies[pattern]
+
+
+def _fits(pattern: str, path: str) -> bool:
+    return _compiled(pattern).match(path) is not None
+
+
+@lru_cache(maxsize=256)
+def _compiled(pattern: str) -> re.Pattern[str]:
+    return re.compile(translate(pattern))
