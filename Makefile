@@ -10,8 +10,8 @@ run: $(VENV)/.installed
 test: $(VENV)/.installed-dev
 	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m tests
 
-bench: $(VENV)/.installed-dev
-	@$(BIN)/python -m tests.bench
+bench: $(VENV)/.installed-bench
+	@$(BIN)/python -m tests.bench $(ONLY)
 
 lint: $(VENV)/.installed-dev
 	$(BIN)/ruff check .
@@ -38,3 +38,7 @@ $(VENV)/.installed: requirements.txt | $(BIN)/python
 $(VENV)/.installed-dev: requirements.txt requirements-dev.txt | $(BIN)/python
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
 	@touch $@ $(VENV)/.installed
+
+$(VENV)/.installed-bench: requirements-bench.txt $(VENV)/.installed-dev
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-bench.txt
+	@touch $@
