@@ -5,11 +5,17 @@ import socket
 
 # First of all: it installs Twisted's reactor.
 import daphne.server  # isort: skip
+from autobahn.util import encode_truncate
 from daphne.endpoints import build_endpoint_description_strings
+from daphne.ws_protocol import WebSocketProtocol
 from twisted.internet import defer, reactor
 
 from .limits import LARGEST_FRAME, PING_INTERVAL, PING_TIMEOUT
 from .shutdown import Shutdown
+
+NO_CODE = 1005  # the client's close frame had none, RFC 6455 section 7.4.1
+REASON_LIMIT = 123  # bytes of a close reason, section 5.5
+LAST_WORD_WITHIN = 1.0  # seconds that a close frame to a failed client may take
 
 
 def run(listener, application, say_goodbye):
@@ -25,6 +31,7 @@ def run(listener, application, say_goodbye):
         websocket_max_frame_size=LARGEST_FRAME,
         verbosity=0,
     )
+    server.ready_callable = server.speak_plainly
     loop = reactor._asyncioEventloop
     Shutdown(loop, server.stop_accepting, say_goodbye, server.stop)
     server.run()
@@ -47,10 +54,52 @@ class Server(daphne.server.Server):
         waiting.addErrback(lambda failure: None)
         return waiting
 
+    def speak_plainly(self):
+        """Make the websockets tell how they ended. Called when the factory is made."""
+        self.ws_factory.protocol = Protocol
+
     def stop_accepting(self):
         """Close the listening sockets."""
         for listening in self.listeners:
             listening.addCallback(lambda port: port.stopListening())
+
+
+class Protocol(WebSocketProtocol):
+    """Daphne's websocket, which would report every failure as 1006.
+
+    The application's disconnect message has the code and the reason of what was
+    wrong with the client's frames, and the client gets them, too.
+    """
+
+    failure = None  # (code, reason)
+
+    def _fail_connection(self, code=1001, reason="going away"):
+        if self.state != self.STATE_OPEN:
+            return super()._fail_connection(code, reason)
+
+        # Autobahn would abort the connection, and with it the word to the client.
+        self.failure = (code, reason)
+        self.failedByMe = True
+        self.sendCloseFrame(code, encode_truncate(reason, REASON_LIMIT))
+        self.dropConnection(abort=False)
+        # A client that reads nothing would hold it open.
+        reactor.callLater(LAST_WORD_WITHIN, self.transport.abortConnection)
+
+    def onClose(self, wasClean, code, reason):
+        if not hasattr(self, "server"):
+            return  # the handshake failed, and no application was begun
+
+        if self.failure:
+            code, reason = self.failure
+        elif not wasClean:
+            # Autobahn's word for what it did itself, such as after a ping timeout.
+            reason = self.wasNotCleanReason if self.droppedByMe else None
+        code = NO_CODE if code is None else code
+        gone = {"type": "websocket.disconnect", "code": code, "reason": reason or ""}
+        if hasattr(self, "application_queue"):
+            self.application_queue.put_nowait(gone)
+        self.muted = True  # has daphne not put a message of its own
+        super().onClose(wasClean, code, reason)
 
 
 def _endpoints(listener):

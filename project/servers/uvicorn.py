@@ -4,11 +4,19 @@ import asyncio
 import contextlib
 
 import uvicorn
+from uvicorn.protocols.websockets.websockets_sansio_impl import (
+    WebSocketsSansIOProtocol,
+)
 
 from .limits import LARGEST_FRAME, PING_INTERVAL, PING_TIMEOUT
 from .shutdown import Shutdown
 
 LINGER = 2  # seconds that open requests get at the end
+
+# Close codes, RFC 6455 section 7.4.1
+PROTOCOL_ERROR = 1002
+NO_FRAME = 1006
+INVALID_PAYLOAD = 1007
 
 
 def run(listener, application, say_goodbye):
@@ -18,6 +26,7 @@ def run(listener, application, say_goodbye):
         lifespan="off",
         log_config=None,
         access_log=False,
+        ws=Protocol,
         ws_max_size=LARGEST_FRAME,
         ws_ping_interval=PING_INTERVAL,
         ws_ping_timeout=PING_TIMEOUT,
@@ -51,3 +60,39 @@ class Server(uvicorn.Server):
     def stop(self):
         """End `serve`."""
         self.should_exit = True
+
+
+class Protocol(WebSocketsSansIOProtocol):
+    """Uvicorn's websocket, which would call a connection lost 1005: "closed".
+
+    The first disconnect message is the one that counts, so ours goes before its.
+    """
+
+    def connection_lost(self, exc):
+        # Only a ping timeout and the application close without a message before.
+        sent = self.conn.close_sent
+        self._gone(NO_FRAME, sent.reason if sent else "")
+        super().connection_lost(exc)
+
+    def handle_parser_exception(self):
+        if self.conn.close_sent is None:
+            # A frame before the handshake was answered: uvicorn fails an assertion.
+            self._gone(PROTOCOL_ERROR, str(self.conn.parser_exc))
+            self.transport.close()
+        else:
+            super().handle_parser_exception()
+
+    def send_receive_event_to_app(self):
+        if self.curr_msg_data_type == "text":
+            try:
+                b"".join(self.frames).decode()
+            except UnicodeDecodeError as error:
+                # Uvicorn would log a traceback for each, and give nobody a reason.
+                reason = f"{error.reason} at position {error.start}"
+                self.conn.fail(INVALID_PAYLOAD, reason)
+                return self.handle_parser_exception()
+        super().send_receive_event_to_app()
+
+    def _gone(self, code, reason):
+        message = {"type": "websocket.disconnect", "code": code, "reason": reason}
+        self.queue.put_nowait(message)
