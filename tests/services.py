@@ -22,28 +22,58 @@ def postgres_program(name):
     return str(found[-1]) if found else shutil.which(name)
 
 
+class Postgres:
+    """A PostgreSQL server that can be stopped and started again."""
+
+    def __init__(self, directory):
+        self.port = free_port()
+        self.url = f"postgres://postgres@127.0.0.1:{self.port}/postgres"
+        self._directory = directory
+        self._data = str(directory / "data")
+        self._as = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+        self._as["cwd"] = "/"
+        if os.getuid() == 0:  # PostgreSQL refuses to run as root
+            account = pwd.getpwnam("postgres")
+            os.chown(directory, account.pw_uid, account.pw_gid)
+            user = {"user": account.pw_uid, "group": account.pw_gid}
+            self._as |= {**user, "extra_groups": []}
+        initdb = [postgres_program("initdb"), "-D", self._data, "-U", "postgres"]
+        subprocess.run([*initdb, "--auth=trust", "--no-sync"], check=True, **self._as)
+
+    def start(self):
+        """Start, and wait until it answers."""
+        options = f"-p {self.port} -c listen_addresses=127.0.0.1"
+        options += f" -k {self._directory} -c fsync=off"
+        log = ["-l", str(self._directory / "log")]
+        self._control("-o", options, *log, "start").check_returncode()
+
+    def stop(self):
+        """Stop as a crash would."""
+        self._control("-m", "immediate", "stop")
+
+    def _control(self, *arguments):
+        command = [postgres_program("pg_ctl"), "-D", self._data, "-w", *arguments]
+        return subprocess.run(command, **self._as)
+
+
+@contextlib.contextmanager
+def postgres_server():
+    """Run a PostgreSQL server; yields the `Postgres`."""
+    directory = Path(tempfile.mkdtemp(prefix="channelscope-postgres-"))
+    server = Postgres(directory)
+    server.start()
+    try:
+        yield server
+    finally:
+        server.stop()
+        shutil.rmtree(directory, ignore_errors=True)
+
+
 @contextlib.contextmanager
 def postgres():
     """Run a PostgreSQL server; yields its DATABASE_URL."""
-    directory = Path(tempfile.mkdtemp(prefix="channelscope-postgres-"))
-    port = free_port()
-    data = str(directory / "data")
-    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL, "cwd": "/"}
-    if os.getuid() == 0:  # PostgreSQL refuses to run as root
-        account = pwd.getpwnam("postgres")
-        os.chown(directory, account.pw_uid, account.pw_gid)
-        quiet |= {"user": account.pw_uid, "group": account.pw_gid, "extra_groups": []}
-    initdb = [postgres_program("initdb"), "-D", data, "-U", "postgres"]
-    subprocess.run([*initdb, "--auth=trust", "--no-sync"], check=True, **quiet)
-    options = f"-p {port} -c listen_addresses=127.0.0.1 -k {directory} -c fsync=off"
-    control = [postgres_program("pg_ctl"), "-D", data, "-w"]
-    log = ["-l", str(directory / "log")]
-    subprocess.run([*control, "-o", options, *log, "start"], check=True, **quiet)
-    try:
-        yield f"postgres://postgres@127.0.0.1:{port}/postgres"
-    finally:
-        subprocess.run([*control, "-m", "immediate", "stop"], **quiet)
-        shutil.rmtree(directory, ignore_errors=True)
+    with postgres_server() as server:
+        yield server.url
 
 
 @contextlib.contextmanager
