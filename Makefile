@@ -2,13 +2,18 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: run test bench lint format clean
+.PHONY: run test soak bench lint format clean
 
 run: $(VENV)/.installed
 	@$(BIN)/python manage.py up
 
 test: $(VENV)/.installed-dev
 	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m tests
+
+# The fault tests at length: half an hour. SEED=… repeats the moments of the kills.
+soak: $(VENV)/.installed-dev
+	@data=$$(mktemp -d) && trap "rm -rf $$data" EXIT && \
+	  SOAK=1 DATA_DIR="$$data" $(BIN)/python -m pytest -q -s tests/faults
 
 bench: $(VENV)/.installed-bench
 	@$(BIN)/python -m tests.bench $(ONLY)

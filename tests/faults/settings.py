@@ -1,0 +1,8 @@
+"""The settings of the site, with what fault tests set apart."""
+
+from project.settings import *  # noqa: F403
+from project.settings import env
+
+MONITOR_SEGMENT_SIZE = env.int("MONITOR_SEGMENT_SIZE", default=4 * 2**20)
+PING_INTERVAL = env.float("PING_INTERVAL", default=20)  # seconds
+PING_TIMEOUT = env.float("PING_TIMEOUT", default=15)

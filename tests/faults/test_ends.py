@@ -1,0 +1,131 @@
+"""However a connection ends, it has one end, and the truest cause."""
+
+import re
+import signal
+import socket
+
+import pytest
+
+from ..rfc6455 import CLOSE, Client, frame, handshake
+from .server import eventually
+
+MISTAKE = r"Mistake.*faults[./]consumers"  # the type and the place
+
+
+def close_with_a_reason(client):
+    client.close(1001, b"bye")
+
+
+def close_with_a_code_of_its_own(client):
+    client.close(4321)
+
+
+def close_without_a_code(client):
+    client.write(frame(b"", CLOSE))
+
+
+def send(client):
+    client.send("hola")
+
+
+def close_while_the_application_is_busy(client):
+    client.send("hola")
+    client.close(1001)
+
+
+def wait(client):
+    pass
+
+
+@pytest.mark.parametrize(
+    ("consumer", "act", "cause", "code", "detail"),
+    [
+        ("echo", close_with_a_reason, "client", 1001, "bye"),
+        ("echo", close_with_a_code_of_its_own, "client", 4321, ""),
+        ("echo", close_without_a_code, "client", 1005, ""),
+        ("echo", Client.reset, "lost", 1006, ""),
+        ("echo", Client.half_close, "lost", 1006, ""),
+        ("echo", Client.drop, "lost", 1006, ""),
+        ("slow", close_while_the_application_is_busy, "client", 1001, ""),
+        ("closes", send, "application", 4000, "enough"),
+        ("returns-after-accept", send, "application", 1000, "application returned"),
+        ("returns-before-accept", wait, "reject", 403, "application returned"),
+        ("raises-in-connect", wait, "error", None, MISTAKE),
+        ("raises-in-receive", send, "error", None, MISTAKE),
+        ("raises-in-handler", send, "error", None, MISTAKE),
+    ],
+)
+def test_a_connection_ends_once_with_its_cause(
+    server, connect, path, consumer, act, cause, code, detail
+):
+    act(connect(f"/{consumer}/{path}"))
+
+    connection = server.closed(f"/{consumer}/{path}")
+
+    assert (connection.cause, connection.code) == (cause, code)
+    assert re.search(detail, connection.detail)
+    assert (connection.begins, connection.ends) == (1, 1)
+
+
+def test_a_client_lost_while_the_application_is_busy_is_lost(server, connect, path):
+    client = connect(f"/slow/{path}")
+    client.send("hola")
+    client.reset()
+
+    connection = server.closed(f"/slow/{path}")
+
+    # Uvicorn says so when the application sends, and has no code then.
+    assert (connection.cause, connection.begins, connection.ends) == ("lost", 1, 1)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_ends_connections_as_stopped_with_the_server(
+    server, connect, path, number
+):
+    clients = [connect(f"/echo/{path}") for _ in range(3)]
+    busy = connect(f"/slow/{path}")
+    busy.send("hola")
+    with socket.create_connection(("127.0.0.1", server.port), timeout=10) as unheard:
+        unheard.sendall(handshake(server.port, f"/slow/{path}-unheard"))
+        eventually(lambda: server.connections(f"/slow/{path}-unheard"))
+
+        server.process.send_signal(number)
+        closes = [client.end() for client in (*clients, busy)]
+
+        assert server.process.wait(12) == 0
+    assert {close.code for close in closes} == {4012}
+    [unheard] = server.connections(f"/slow/{path}-unheard")
+    connections = server.connections(f"/%/{path}")
+    assert len(connections) == 4
+    for connection in (*connections, unheard):
+        assert (connection.cause, connection.closed) == ("server", True)
+        assert (connection.begins, connection.ends) == (1, 1)
+    assert {connection.code for connection in connections} == {4012}
+
+
+def test_kill_9_ends_connections_as_lost_with_the_process(server, connect, path):
+    clients = [connect(f"/echo/{path}") for _ in range(3)]
+    for client in clients:
+        client.send("hola")
+        client.receive()
+    left = connect(f"/echo/{path}-left")
+    left.close(1001)
+    server.closed(f"/echo/{path}-left")
+
+    server.kill()
+    server.start()
+
+    connections = server.connections(f"/echo/{path}")
+    assert len(connections) == 3
+    for connection in connections:
+        assert (connection.cause, connection.closed) == ("process", True)
+        assert (connection.begins, connection.ends) == (1, 0)
+    assert server.closed(f"/echo/{path}-left").cause == "client"
+
+
+def test_by_then_every_connection_has_begun_and_ended_once(server):
+    eventually(lambda: all(one.closed for one in server.connections()))
+
+    connections = server.connections()
+    assert {one.begins for one in connections} == {1}
+    assert [one for one in connections if one.ends != (one.cause != "process")] == []
