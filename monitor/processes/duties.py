@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 import uuid
 from collections.abc import Iterator
@@ -31,6 +32,8 @@ from .orders import Orders
 from .registry import Registry
 from .ticks import Ticker
 from .traffic import Traffic
+
+logger = logging.getLogger("channelscope.monitor")
 
 MEND_INTERVAL = 30.0  # seconds
 COUNTING_SHARE = 4  # counts rest for this many times as long as storing them took
@@ -96,9 +99,16 @@ class Duties:
             self._beat()
         if chunk.lines or answered or presence or self._counted:
             process.ticker.tick(presence)
-        if process.stopping:
+        return self._has_more(chunk)
+
+    def _has_more(self, chunk: Chunk) -> bool:
+        """Whether to go on at once; a little may wait for others."""
+        if self.process.stopping:
             return bool(chunk.lines)
-        return chunk.size >= READ_SIZE // 2 or self._recovery is not None
+        waiting = self.process.journal.waiting
+        if waiting and chunk.lines:
+            self.process.writer.wake()
+        return waiting >= READ_SIZE // 8 or self._recovery is not None
 
     def store(self, progress: Progress, lines: list[bytes]) -> bool:
         """Store lines of the journal of a dead process."""
@@ -116,8 +126,7 @@ class Duties:
         def complete(batch: Batch) -> None:
             for recorder in touched:
                 batch.patch(recorder.key, recorder.active_at, recorder.counts())
-                if recorder.handler_time is not None:
-                    batch.took(recorder.key, *recorder.handler_time)
+                batch.took(recorder.key, recorder.handled_seq, recorder.handler_us)
             self._note_session_ends(batch)
 
         started_at = time.monotonic()
@@ -148,7 +157,7 @@ class Duties:
         if not self.process.registry.touched:
             return set()
         if time.monotonic() < self._counts_due_at and not self.process.stopping:
-            self.process.writer.come_again()
+            self.process.writer.wake()
             return set()
         return self.process.registry.take_touched()
 
@@ -234,6 +243,8 @@ class Duties:
 
     def _set_aside(self, line: bytes, reason: Exception) -> None:
         """Keep a line that the database refuses, with the reason."""
+        if not self.process.set_aside:
+            logger.error("Something cannot be stored and is set aside: %s", reason)
         self.process.set_aside += 1
         kept = {
             "reason": f"{type(reason).__name__}: {reason}",

@@ -10,7 +10,6 @@ import os
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import orjson
 from django.core.exceptions import ImproperlyConfigured
@@ -18,6 +17,7 @@ from django.core.exceptions import ImproperlyConfigured
 from monitor.conf import settings
 from monitor.ids import time_ordered_uuid
 from monitor.models import Connection, Event
+from monitor.recording import lines
 from monitor.recording.journal import Journal, Lock
 from monitor.recording.recorder import Recorder
 from monitor.recording.rules import Rules
@@ -88,38 +88,47 @@ class LocalProcess:
 
     def touch(self, recorder: Recorder) -> None:
         """Hear that a connection's counts have changed, and no event says so."""
+        recorder.touched = True
         self.registry.touched.add(recorder)
-        self.writer.wake()
+        if not self.writer.awake:
+            self.writer.wake()
 
-    def note_message(self, record: dict[str, Any]) -> int:
+    def note_message(self, message: lines.Message) -> int:
         """Append a message to the journal, without its text if that is nearly full.
 
         Without anything if it is full: the number is left out and tells of it.
         """
-        waiting = self.journal.written - self.journal.stored
-        if waiting > self.rules.shed_from:
-            if waiting > self.rules.journal_limit:
+        journal = self.journal
+        seq = message[lines.SEQ] = self.seq + 1
+        if journal.written - journal.stored > self.rules.shed_from:
+            if journal.waiting > self.rules.journal_limit:
                 self.dropped += 1
-                self.seq += 1
-                return self.seq
+                self.seq = seq
+                return seq
             self.shed += 1
-            record |= {"text": "", "omission": Event.Omission.FULL}
-        return self.note(record)
+            message[lines.TEXT], message[lines.OMISSION] = "", Event.Omission.FULL
+        self._append(message)
+        self.seq = seq
+        return seq
 
-    def note(self, record: dict[str, Any]) -> int:
+    def note(self, event: lines.Event) -> int:
         """Append an event to the journal; return its number. OSError if the disk
         refuses it."""
-        seq = record["seq"] = self.seq + 1
-        line = orjson.dumps(record, option=orjson.OPT_APPEND_NEWLINE)
-        self.journal.append(line, self.rules.segment_size)
+        seq = event["seq"] = self.seq + 1
+        self._append(event)
         self.seq = seq
-        self.writer.wake()
         return seq
+
+    def _append(self, line: lines.Message | lines.Event) -> None:
+        text = orjson.dumps(line, option=orjson.OPT_APPEND_NEWLINE)
+        self.journal.append(text, self.rules.segment_size)
+        if not self.writer.awake:
+            self.writer.wake()
 
     def wake(self) -> None:
         """Look at once for what staff asked. From any thread."""
         self.asked = True
-        self.writer.wake(urgent=True)
+        self.writer.wake(urgently=True)
 
     def count_failure(self, message: str) -> None:
         """Count the exception being handled; log one a minute."""

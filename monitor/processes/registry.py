@@ -42,4 +42,6 @@ class Registry:
     def take_touched(self) -> set[Recorder]:
         """Return the connections touched since the last call, and begin anew."""
         touched, self.touched = self.touched, set()
+        for recorder in touched:
+            recorder.touched = False
         return touched

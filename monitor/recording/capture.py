@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any
 
 from monitor.models import Event
 from monitor.scope import (
@@ -22,12 +22,10 @@ Redact = Callable[[str, str], str]
 Omission = Event.Omission
 
 
-class Kept(NamedTuple):
-    """What is kept of one message."""
-
-    text: str  # masked, cut, and storable anywhere; "" for bytes
-    size: int  # bytes of the whole message
-    omission: str = Omission.NONE
+# What is kept of one message: its text, masked, cut, and storable anywhere ("" for
+# bytes); the bytes of the whole message; an `Event.Omission`. A plain tuple, because
+# one is made for each message.
+Kept = tuple[str, int, str]
 
 
 def keep(message: dict[str, Any], limit: int) -> Kept:
@@ -40,25 +38,25 @@ def keep(message: dict[str, Any], limit: int) -> Kept:
     text = message.get("text")
     if text is None:
         size = len(message.get("bytes") or b"")
-        return Kept("", size, Omission.BINARY if size else Omission.NONE)
+        return "", size, Omission.BINARY.value if size else ""
+    if text.isascii() and len(text) <= limit and "\0" not in text:
+        return mask(text), len(text), ""
     size = size_of(text)
     if not limit:
-        return Kept("", size, Omission.POLICY if size else Omission.NONE)
-    if size <= limit and text.isascii():
-        kept = text.replace("\0", "�") if "\0" in text else text
-        return Kept(mask(kept), size)
+        return "", size, Omission.POLICY.value if size else ""
     cut = clean(text, limit)
     if not cut.isascii():
         cut = cut.encode()[:limit].decode("utf-8", "ignore")
-    return Kept(mask(cut), size, Omission.CUT if size > limit else Omission.NONE)
+    return mask(cut), size, Omission.CUT.value if size > limit else ""
 
 
 def redacted(kept: Kept, redact: Redact, path: str) -> Kept:
     """Apply the project's own function. Whatever that raises."""
-    text = redact(kept.text, path)
+    text, size, omission = kept
+    text = redact(text, path)
     if not isinstance(text, str):
         raise TypeError(f"MONITOR_REDACT returned {type(text).__name__}, not str")
-    return kept._replace(text=clean(text, len(text)))
+    return clean(text, len(text)), size, omission
 
 
 def size_of(text: str) -> int:

@@ -12,7 +12,7 @@ import re
 import string
 from collections.abc import Iterable, Iterator
 from functools import lru_cache
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import orjson
 
@@ -46,6 +46,9 @@ NAMED = re.compile(
     rf"""(?:{NAME})[\w.\[\]-]{{0,64}}\\*["']?\s{{0,9}}[:=]\s{{0,9}}({VALUE})"""
 )
 LOWER = {ord(letter): letter.lower() for letter in string.ascii_uppercase}
+SAFE_KEYS = 4096  # that are remembered
+LONGEST_KEY = 64  # characters
+safe_keys: set[str] = set()
 DEPTH = 4  # of JSON in strings of JSON; what lies deeper is masked whole
 
 
@@ -59,7 +62,9 @@ class Replacement(NamedTuple):
 
 def mask(text: str) -> str:
     """Return `text` with the values of its secret keys replaced by `MASK`."""
-    return _masked(text, DEPTH) if _may_have_secrets(text) else text
+    if _has_only_safe_keys(text) or not _may_have_secrets(text):
+        return text
+    return _masked(text, DEPTH)
 
 
 def secrets(text: str) -> set[str]:
@@ -71,6 +76,43 @@ def secrets(text: str) -> set[str]:
     ]
     texts = {_unescaped(found[1]) for part in hidden for found in STRING.finditer(part)}
     return texts | {part for part in hidden if part[0] not in '"[{'}
+
+
+def _has_only_safe_keys(text: str) -> bool:
+    """Tell at a third of the cost of searching that a text is JSON without secrets.
+
+    Messages of one application have the same few keys. False may mean: cannot tell.
+    """
+    if text[:1] != "{" or "=" in text or "\\" in text:
+        return False  # no JSON, or a form or more JSON within it
+    try:
+        return _is_safe(orjson.loads(text))
+    except ValueError:
+        return False
+
+
+def _is_safe(content: dict[str, Any]) -> bool:
+    if not (content.keys() <= safe_keys or _learn(content)):
+        return False
+    for value in content.values():
+        kind = type(value)
+        if kind is dict:
+            if not _is_safe(value):
+                return False
+        elif kind is list:
+            for item in value:
+                if type(item) is list or type(item) is dict and not _is_safe(item):
+                    return False
+    return True
+
+
+def _learn(keys: Iterable[str]) -> bool:
+    """Take keys into `safe_keys`; False if one is secret, or if there are too many."""
+    for key in keys:
+        if _is_secret(key) or len(key) > LONGEST_KEY or len(safe_keys) >= SAFE_KEYS:
+            return False
+        safe_keys.add(key)
+    return True
 
 
 def _may_have_secrets(text: str) -> bool:

@@ -14,6 +14,7 @@ from monitor.ids import time_ordered_uuid
 from monitor.models import Connection, Event
 from monitor.scope import MASK, TOKEN, clean
 
+from . import lines
 from .capture import Kept, connection_row, keep, message_size, redacted
 from .failures import describe, keep_traceback
 from .rules import Capture, Rules, Subject, Tracing
@@ -27,6 +28,7 @@ NO_FRAME = 1006  # the connection ended without a close frame
 PROTOCOL_ERRORS = {1002, 1003, 1007, 1009, 1010}
 FAREWELL_WITHIN = 1.0  # seconds; a peer that does not read would hold it up
 REASON_LIMIT = 123  # bytes of a close reason, RFC 6455 section 5.5
+RECEIVE, SEND = Kind.RECEIVE.value, Kind.SEND.value
 CONTROL_LIMIT = 4 * 2**10  # characters; a longer message is no control frame
 NOTHING = Capture(counts=False, events=False, limit=0)
 
@@ -54,8 +56,8 @@ class Holder(Protocol):
     def add(self, recorder: Recorder) -> None: ...
     def discard(self, recorder: Recorder) -> None: ...
     def touch(self, recorder: Recorder) -> None: ...
-    def note(self, record: dict[str, Any]) -> int: ...
-    def note_message(self, record: dict[str, Any]) -> int: ...
+    def note(self, event: lines.Event) -> int: ...
+    def note_message(self, message: lines.Message) -> int: ...
     def count_failure(self, message: str) -> None: ...
     def count_loss(self) -> None: ...
 
@@ -70,10 +72,10 @@ class Recorder:
     __slots__ = (
         *("scope", "server_receive", "server_send", "process", "key", "opened_at"),
         *("route_row", "subject", "frames", "farewell", "control_frames", "refusal"),
-        *("opened", "accepted", "closed", "ended", "gone", "active_at"),
+        *("opened", "accepted", "closed", "ended", "gone", "active_at", "touched"),
         *("messages_in", "messages_out", "bytes_in", "bytes_out"),
         *("rules", "capture", "tracing"),
-        *("handled", "handed_at", "handled_message", "handler_time"),
+        *("handled", "handed_at", "handled_message", "handled_seq", "handler_us"),
     )
 
     def __init__(
@@ -94,6 +96,7 @@ class Recorder:
         self.opened = self.accepted = self.closed = self.ended = False
         self.gone: BaseException | None = None  # by which the server said so
         self.active_at = self.opened_at
+        self.touched = False  # since its counts were last stored
         self.messages_in = self.messages_out = self.bytes_in = self.bytes_out = 0
         self.rules: Rules | None = None
         self.capture = NOTHING
@@ -103,8 +106,9 @@ class Recorder:
         self.handled: int | None = None
         self.handled_message: dict[str, Any] | None = None
         self.handed_at = 0
-        # The number of a message and how long it took; not noted yet.
-        self.handler_time: tuple[int, int] | None = None
+        # The number of the message before, and how long it took; if not noted yet.
+        self.handled_seq: int | None = None
+        self.handler_us: int | None = None
 
     # The application's side ----------------------------------------------------------
 
@@ -229,7 +233,8 @@ class Recorder:
             case "websocket.connect":
                 seq = self.open()
                 if self.frames:
-                    self.hand_over(seq, message)
+                    self.handled, self.handled_message = seq, message
+                    self.handed_at = perf_counter_ns()
             case "websocket.disconnect":
                 self.disconnected(message)
 
@@ -263,44 +268,61 @@ class Recorder:
         subprotocol = TOKEN.sub(MASK, message.get("subprotocol") or "")
         self.note(Kind.ACCEPT, subprotocol=clean(subprotocol, 255))
 
+    # The next three run for every message: they spell out what a helper would say,
+    # because in Python a call costs as much as the work.
+
     def received(self, message: dict[str, Any]) -> None:
-        """Note a message before the application gets it. Runs for each one."""
+        """Note a message before the application gets it."""
+        process = self.process
         self.active_at = time_ns() // 1000
-        if self.rules is not self.process.rules or self.tracing is not None:
+        if self.rules is not process.rules or self.tracing is not None:
             self.obey()
         capture = self.capture
         if not capture.counts or self.ended:
             return
-        kept = self.keep(message)
+        text, size, omission = self.keep(message)
         self.messages_in += 1
-        self.bytes_in += kept.size
-        self.process.messages_in += 1
-        self.process.touch(self)
+        self.bytes_in += size
+        process.messages_in += 1
+        if not self.touched:
+            process.touch(self)
         if not capture.events:
             return
         if self.control_frames and self.tracing is None and self._is_control(message):
             return
-        self.hand_over(self.note_message(Kind.RECEIVE, kept), message)
+        self.handled = process.note_message(self._line(RECEIVE, text, size, omission))
+        self.handled_message = message
+        self.handed_at = perf_counter_ns()
+
+    def let_go(self) -> None:
+        """Note how long the application had a message: it asks for the next one."""
+        self.handler_us = (perf_counter_ns() - self.handed_at) // 1000
+        self.handled_seq = self.handled
+        self.handled = self.handled_message = None
+        if not self.touched:
+            self.process.touch(self)
 
     def sent(self, message: dict[str, Any]) -> None:
-        """Count a message, and note it if it is traced. Runs for each one."""
+        """Count a message, and note it if it is traced."""
+        process = self.process
         self.active_at = time_ns() // 1000
-        if self.rules is not self.process.rules or self.tracing is not None:
+        if self.rules is not process.rules or self.tracing is not None:
             self.obey()
         if not self.capture.counts or self.ended:
             return
         self.messages_out += 1
         self.bytes_out += message_size(message)
-        self.process.messages_out += 1
-        self.process.touch(self)
+        process.messages_out += 1
+        if not self.touched:
+            process.touch(self)
         if self.tracing is not None:
-            self.note_message(Kind.SEND, self.keep(message))
+            process.note_message(self._line(SEND, *self.keep(message)))
 
     def keep(self, message: dict[str, Any]) -> Kept:
         """What is kept of a message, as the rules want it."""
         kept = keep(message, self.capture.limit)
         assert self.rules is not None
-        if self.rules.redact is None or not kept.text:
+        if self.rules.redact is None or not kept[0]:
             return kept
         assert self.subject is not None
         try:
@@ -308,7 +330,21 @@ class Recorder:
         except Exception:
             # The project's own function; what it could not see to is not kept.
             self.process.count_failure("MONITOR_REDACT failed; a text is not kept")
-            return Kept("", kept.size, Omission.REDACTION)
+            return "", kept[1], Omission.REDACTION
+
+    def _line(self, kind: str, text: str, size: int, omission: str) -> lines.Message:
+        """A message as the journal takes it; its number comes later."""
+        trace_id = None
+        if self.tracing is not None:
+            trace_id = self.tracing.id
+            self.tracing.left -= len(text)
+        line = [
+            *(0, self.key, kind, self.active_at, self.messages_in, self.messages_out),
+            *(self.bytes_in, self.bytes_out, text, size, omission, trace_id),
+            *(self.handled_seq, self.handler_us),
+        ]
+        self.handled_seq = self.handler_us = None
+        return line
 
     def obey(self) -> None:
         """Look up what is to be kept of this connection."""
@@ -325,20 +361,6 @@ class Recorder:
         if self.frames:
             self.tracing = rules.tracing(self.subject, self.active_at)
             self.capture = rules.traced if self.tracing else rules.capture(self.subject)
-
-    def hand_over(self, seq: int | None, message: dict[str, Any]) -> None:
-        """Begin to measure how long the application has a message in its hands."""
-        self.handled = seq
-        self.handled_message = message
-        self.handed_at = perf_counter_ns()
-
-    def let_go(self) -> None:
-        """End it: the application asks for the next one."""
-        if self.handled is not None and self.handled_message is not None:
-            took = (perf_counter_ns() - self.handed_at) // 1000
-            self.handler_time = self.handled, took
-            self.process.touch(self)
-        self.handled = self.handled_message = None
 
     def close(self, message: dict[str, Any]) -> None:
         self.closed = True
@@ -373,8 +395,9 @@ class Recorder:
         if error is self.gone:
             return  # the server's word for a peer that has gone
         # A traceback quotes messages: it is only for those who may read them.
-        kept = keep_traceback(error, self.handled_message)
-        facts = kept._asdict() | {"about_seq": self.handled}
+        text, size, omission = keep_traceback(error, self.handled_message)
+        facts = {"text": text, "size": size, "omission": omission}
+        facts["about_seq"] = self.handled
         detail = describe(error)
         if self.ended:
             self.note(Kind.ERROR, detail=clean(detail, 500), **facts)
@@ -405,29 +428,15 @@ class Recorder:
 
     def note(self, kind: Event.Kind, **facts: Any) -> int:
         self.active_at = time_ns() // 1000
-        return self.process.note(self._record(kind) | facts)
-
-    def note_message(self, kind: Event.Kind, kept: Kept) -> int:
-        """Note a message, and how long the one before it took."""
-        record = self._record(kind)
-        record["text"], record["size"], omission = kept
-        if omission:
-            record["omission"] = omission
-        if self.tracing is not None:
-            record["trace_id"] = self.tracing.id
-            self.tracing.left -= len(record["text"])
-        return self.process.note_message(record)
-
-    def _record(self, kind: Event.Kind) -> dict[str, Any]:
-        record: dict[str, Any] = {
+        event: lines.Event = {
             "kind": kind,
             "id": self.key,
             "at": self.active_at,
             "counts": self.counts(),
+            "took": (self.handled_seq, self.handler_us),
         }
-        if self.handler_time is not None:
-            record["took"], self.handler_time = self.handler_time, None
-        return record
+        self.handled_seq = self.handler_us = None
+        return self.process.note(event | facts)
 
     def counts(self) -> tuple[int, int, int, int]:
         """Messages in and out, bytes in and out, until now."""

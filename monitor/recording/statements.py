@@ -21,7 +21,7 @@ Convert = Callable[[Any], Any]
 Row = Sequence[Any]
 
 VENDORS = ("sqlite", "postgresql")
-PARAMETERS = 32766  # of one statement; SQLite's own limit
+AT_ONCE = 256  # rows in a statement of SQLite, which takes 32,766 parameters
 # What a value raises that is not of its field's kind; sqlite3 raises the last two.
 UNFIT = (
     *(AttributeError, OverflowError, TypeError, ValueError),
@@ -100,10 +100,9 @@ def _insert_values(
     columns = ", ".join(_quoted(connection, fields))
     connection.ensure_connection()
     try:
-        values = _converted(connection, fields, rows)
         done = 0
-        for count in _sizes(len(values), PARAMETERS // len(names)):
-            some = values[done : done + count]
+        for count in _sizes(len(rows), AT_ONCE):
+            some = _converted(connection, fields, rows[done : done + count])
             done += count
             sql = _insert_sql(table, columns, len(names), count)
             # Below Django's cursor, which would look for %s in all of it each time.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 import uuid
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
@@ -15,23 +16,23 @@ from django.db.models import F
 from monitor.models import Connection, Event, Gap, Process, Trace, client_text
 from monitor.turns import taking_turns
 
-from . import statements
+from . import lines, statements
 
-Kind, Omission = Event.Kind, Event.Omission
+Kind = Event.Kind
+FULL = Event.Omission.FULL.value
 
 MESSAGE_FIELDS = [
     *("connection_id", "seq", "kind", "at", "user_id", "username", "path", "client"),
     *("text", "size", "omission", "trace_id", "handler_us"),
 ]
 EVENT_FIELDS = [*MESSAGE_FIELDS, "about_seq", "code", "detail"]
-SEQ, HANDLER = MESSAGE_FIELDS.index("seq"), MESSAGE_FIELDS.index("handler_us")
+HANDLER_US = MESSAGE_FIELDS.index("handler_us")
 CONNECTION_FIELDS = [
     *("id", "process_id", "user_id", "username", "path", "route", "route_args"),
     *("consumer", "client_host", "client_port", "user_agent", "origin"),
     *("subprotocol", "session_hash", "scope", "opened_at", "active_at", "cause"),
     *("detail", "messages_in", "messages_out", "bytes_in", "bytes_out"),
 ]
-COUNTS = ("messages_in", "messages_out", "bytes_in", "bytes_out")
 FIRST = "COALESCE(old.{0}, new.{0})"
 # The first end is the true one; what a replayed journal says later changes nothing.
 UNTIL_CLOSED = "CASE WHEN old.closed_at IS NULL THEN {} ELSE old.{} END"
@@ -45,11 +46,11 @@ ASSIGNMENTS = {
     "detail": UNTIL_CLOSED.format("COALESCE(new.detail, old.detail)", "detail"),
     **{
         name: f"{{greatest}}(old.{name}, COALESCE(new.{name}, old.{name}))"
-        for name in ("active_at", *COUNTS)
+        for name in ("active_at", *lines.COUNTS)
     },
 }
-MESSAGES = (Kind.RECEIVE, Kind.SEND)
 ENDS = (Kind.DISCONNECT, Kind.REJECT, Kind.ERROR)
+SLICE = 100  # lines taken in at a time
 SAME_GAP = timedelta(seconds=60)  # what is lost within it belongs to one gap
 Row = dict[str, Any]
 
@@ -81,18 +82,11 @@ class Progress:
     # one are only in its journal.
     is_replay: bool = False
 
-    def learn(self, records: Iterable[Row]) -> None:
-        """Know the identities of all connections in `records`."""
-        missing = set()
-        for record in records:
-            if record["id"] not in self.identities:
-                if "row" in record:
-                    self.identities[record["id"]] = _identity(record["row"])
-                else:
-                    missing.add(record["id"])
-        missing -= self.identities.keys()
-        if missing:
-            self.identities |= dict.fromkeys(missing, NOBODY) | _identities(missing)
+    def identity(self, connection_id: str) -> Identity:
+        """Whose connection it is; asks the database once, if its row is older."""
+        if connection_id not in self.identities:
+            self.identities[connection_id] = _stored_identity(connection_id)
+        return self.identities[connection_id]
 
 
 @dataclass
@@ -119,29 +113,27 @@ class Batch:
     ended: list[str] = field(default_factory=list)
     opens_or_closes: bool = False
     seq: int = 0
+    last_at: int = 0
     _by_seq: dict[int, list[Any]] = field(default_factory=dict)
 
-    def add_all(self, records: Iterable[Row]) -> None:
-        """Take in lines of the journal."""
+    def __post_init__(self) -> None:
         self.seq = self.progress.seq
-        last_at = None
-        for record in records:
-            seq, at = record["seq"], record["at"]
-            if seq > self.seq + 1:
-                self._lose(Gap.Kind.DROPPED, last_at or at, at, seq - self.seq - 1)
-            if seq > self.seq:
-                self.seq = seq
-                self._add(record)
-            if "took" in record:
-                self.took(record["id"], *record["took"])
-            if self.progress.is_replay:
-                self.patch(record["id"], at, record["counts"])
-            last_at = at
 
-    def took(self, connection_id: str, seq: int, handler_us: int) -> None:
+    def add(self, line: lines.Message | lines.Event) -> None:
+        """Take in a line of the journal."""
+        if type(line) is list:
+            self._add_message(line)
+        elif type(line) is dict:
+            self._add_event(line)
+        else:
+            raise TypeError(f"a line is an object or an array, not {line!r:.50}")
+
+    def took(self, connection_id: str, seq: int | None, handler_us: int | None) -> None:
         """Note how long the application had a message in its hands."""
+        if seq is None:
+            return
         if row := self._by_seq.get(seq):
-            row[HANDLER] = handler_us
+            row[HANDLER_US] = handler_us
         else:
             time = {"connection_id": connection_id, "seq": seq}
             self.handler_times.append(time | {"handler_us": handler_us})
@@ -150,7 +142,7 @@ class Batch:
         """The patch of a connection, its counts brought up to date."""
         patch = self._patch(connection_id)
         patch["active_at"] = active_at
-        patch.update(zip(COUNTS, counts, strict=True))
+        patch.update(zip(lines.COUNTS, counts, strict=True))
         return patch
 
     def expire(self, connection_id: str, at: datetime) -> None:
@@ -180,35 +172,59 @@ class Batch:
             process = Process.objects.filter(pk=self.progress.process_id)
             process.update(stored_seq=self.seq)
 
-    def _add(self, record: Row) -> None:
-        kind, key, at = record["kind"], record["id"], record["at"]
-        row = [
-            *(key, record["seq"], kind, at, *self.progress.identities[key]),
-            *(record.get("text", ""), record.get("size", 0)),
-            *(record.get("omission", ""), record.get("trace_id"), None),
-        ]
-        self._by_seq[record["seq"]] = row
-        if kind in MESSAGES:
+    def _add_message(self, line: lines.Message) -> None:
+        seq, key, kind, at, *counts = line[: lines.TEXT]
+        text, size, omission, trace_id, handled_seq, handler_us = line[lines.TEXT :]
+        if self._is_new(seq, at):
+            row = [
+                *(key, seq, kind, at, *self.progress.identity(key)),
+                *(text, size, omission, trace_id, None),
+            ]
+            self._by_seq[seq] = row
             self.messages.append(row)
-            self._count_message(record)
-            return
-        row += record.get("about_seq"), record.get("code"), record.get("detail", "")
-        self.events.append(row)
-        if "row" in record:
-            self.connections.append(_connection(self.progress.process_id, record))
-        if change := _change(record):
-            counted = self.patch(key, at, record["counts"])
-            counted.update(change)
-        if "cause" in record:
-            self.ended.append(key)
-        self.opens_or_closes |= bool(change) or "row" in record
+            if omission == FULL:
+                self._lose(Gap.Kind.PAYLOAD, at, at, 1)
+            if trace_id is not None:
+                self.traced[trace_id] = self.traced.get(trace_id, 0) + len(text)
+        if handled_seq is not None:
+            self.took(key, handled_seq, handler_us)
+        if self.progress.is_replay:
+            self.patch(key, at, counts)
 
-    def _count_message(self, record: Row) -> None:
-        if record.get("omission") == Omission.FULL:
-            self._lose(Gap.Kind.PAYLOAD, record["at"], record["at"], 1)
-        if trace_id := record.get("trace_id"):
-            size = len(record["text"])
-            self.traced[trace_id] = self.traced.get(trace_id, 0) + size
+    def _add_event(self, line: lines.Event) -> None:
+        seq, key, at = line["seq"], line["id"], line["at"]
+        if "row" in line:
+            self.progress.identities[key] = _identity(line["row"])
+        if self._is_new(seq, at):
+            row = [
+                *(key, seq, line["kind"], at, *self.progress.identity(key)),
+                *(line.get("text", ""), line.get("size", 0)),
+                *(line.get("omission", ""), None, None),
+                *(line.get("about_seq"), line.get("code"), line.get("detail", "")),
+            ]
+            self._by_seq[seq] = row
+            self.events.append(row)
+            if "row" in line:
+                self.connections.append(_connection(self.progress.process_id, line))
+        self.took(key, *line["took"])
+        if change := _change(line):
+            self.patch(key, at, line["counts"]).update(change)
+        elif self.progress.is_replay:
+            self.patch(key, at, line["counts"])
+        self.opens_or_closes |= bool(change) or "row" in line
+        if "cause" in line:
+            self.ended.append(key)
+
+    def _is_new(self, seq: int, at: int) -> bool:
+        """Whether an event is not stored yet; notes those that were left out."""
+        if seq > self.seq + 1:
+            began_at = self.last_at or at
+            self._lose(Gap.Kind.DROPPED, began_at, at, seq - self.seq - 1)
+        self.last_at = at
+        if seq <= self.seq:
+            return False
+        self.seq = seq
+        return True
 
     def _lose(self, kind: Gap.Kind, began_at: int, ended_at: int, count: int) -> None:
         loss = self.losses.setdefault(kind, Loss(began_at, ended_at))
@@ -221,7 +237,7 @@ class Batch:
 
 def store(
     progress: Progress,
-    lines: list[bytes],
+    texts: list[bytes],
     complete: Callable[[Batch], None] = lambda batch: None,
     set_aside: Callable[[bytes, Exception], None] = lambda line, reason: None,
 ) -> bool:
@@ -232,19 +248,19 @@ def store(
     Raises OperationalError and InterfaceError: then nothing is wrong with the lines.
     """
     try:
-        batch = _folded(progress, lines)
+        batch = _folded(progress, texts)
         complete(batch)
         with taking_turns(), transaction.atomic():
             batch.write()
     except (DataError, IntegrityError, UnreadableLine) as error:
-        if len(lines) > 1:
-            middle = len(lines) // 2
-            first = store(progress, lines[:middle], complete, set_aside)
-            second = store(progress, lines[middle:], complete, set_aside)
+        if len(texts) > 1:
+            middle = len(texts) // 2
+            first = store(progress, texts[:middle], complete, set_aside)
+            second = store(progress, texts[middle:], complete, set_aside)
             return first or second
-        for line in lines:
-            set_aside(line, error)
-            progress.seq = max(progress.seq, _seq_of(line))
+        for text in texts:
+            set_aside(text, error)
+            progress.seq = max(progress.seq, _seq_of(text))
         return False
     progress.seq = batch.seq
     for connection_id in batch.ended:
@@ -252,12 +268,14 @@ def store(
     return batch.opens_or_closes
 
 
-def _folded(progress: Progress, lines: list[bytes]) -> Batch:
+def _folded(progress: Progress, texts: list[bytes]) -> Batch:
     batch = Batch(progress)
     try:
-        records = orjson.loads(b"[%s]" % b",".join(lines))
-        progress.learn(records)
-        batch.add_all(records)
+        for start in range(0, len(texts), SLICE):
+            some = texts[start : start + SLICE]
+            for line in orjson.loads(b"[%s]" % b",".join(some)):
+                batch.add(line)
+            time.sleep(0)  # lets the event loop have the interpreter in between
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise UnreadableLine(f"{type(error).__name__}: {error}") from error
     return batch
@@ -266,8 +284,9 @@ def _folded(progress: Progress, lines: list[bytes]) -> Batch:
 def _seq_of(line: bytes) -> int:
     """The number of an event that is set aside; 0 if it does not even have one."""
     try:
-        seq = orjson.loads(line)["seq"]
-    except (KeyError, TypeError, ValueError):
+        content = orjson.loads(line)
+        seq = content[lines.SEQ] if isinstance(content, list) else content["seq"]
+    except (LookupError, TypeError, ValueError):
         return 0
     return seq if isinstance(seq, int) else 0
 
@@ -277,15 +296,14 @@ def _identity(row: Row) -> Identity:
     return Identity(row["user_id"], row["username"], row["path"], client)
 
 
-def _identities(connection_ids: Iterable[str]) -> dict[str, Identity]:
-    """The identities of connections that have been stored before. One query."""
-    keys = [uuid.UUID(key) for key in connection_ids]
+def _stored_identity(connection_id: str) -> Identity:
+    """The identity of a connection that was stored before. One query."""
     names = ("user_id", "username", "path", "client_host", "client_port")
-    rows = Connection.objects.filter(pk__in=keys).values("pk", *names)
-    return {
-        row["pk"].hex: _identity(row | {"user_id": _text(row["user_id"])})
-        for row in rows
-    }
+    rows = Connection.objects.filter(pk=uuid.UUID(connection_id))
+    row = rows.values(*names).first()
+    if row is None:
+        return NOBODY  # its row was set aside
+    return _identity(row | {"user_id": _text(row["user_id"])})
 
 
 def _text(key: Any) -> str | None:
@@ -293,7 +311,7 @@ def _text(key: Any) -> str | None:
 
 
 def _connection(process_id: str, record: Row) -> Row:
-    zeros = dict.fromkeys(COUNTS, 0)
+    zeros = dict.fromkeys(lines.COUNTS, 0)
     texts = {"subprotocol": "", "cause": "", "detail": ""}
     return {
         **zeros,

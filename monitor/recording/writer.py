@@ -26,12 +26,11 @@ class Writer:
 
     def __init__(self, work: Callable[[], bool]) -> None:
         self.work = work
-        self.waiting = 0
+        self.awake = False  # or about to be; then nobody needs to wake it
         self._some = threading.Event()
-        self._many = threading.Event()
+        self._urgent = threading.Event()
         self._stopping = False
         self._retry = 0.0
-        self._batch_size = settings.BATCH_SIZE  # looked up for each event otherwise
         self._thread = threading.Thread(
             target=self._run, name="monitor-writer", daemon=True
         )
@@ -40,24 +39,18 @@ class Writer:
         """Start the thread."""
         self._thread.start()
 
-    def wake(self, urgent: bool = False) -> None:
-        """Say that something waits; `urgent` ends the wait for more."""
-        self.waiting += 1
-        if self.waiting == 1:
-            self._some.set()
-        if urgent or self.waiting == self._batch_size:
-            self._some.set()
-            self._many.set()
-
-    def come_again(self) -> None:
-        """Say, from the work itself, that there will be more to do shortly."""
+    def wake(self, urgently: bool = False) -> None:
+        """Say that something waits; `urgently` ends the wait for more."""
+        self.awake = True
         self._some.set()
+        if urgently:
+            self._urgent.set()
 
     def stop(self, timeout: float) -> bool:
         """Store what waits and end the thread; False if that took too long."""
         self._stopping = True
         self._some.set()
-        self._many.set()
+        self._urgent.set()
         self._thread.join(timeout)
         return not self._thread.is_alive()
 
@@ -76,11 +69,11 @@ class Writer:
         if self._retry:
             time.sleep(self._retry)
         elif self._some.wait(min(settings.HEARTBEAT_INTERVAL, settings.RULES_INTERVAL)):
-            self._many.wait(settings.BATCH_INTERVAL)
+            self._urgent.wait(settings.BATCH_INTERVAL)
         # Cleared before reading: what comes from now on wakes the thread again.
         self._some.clear()
-        self._many.clear()
-        self.waiting = 0
+        self._urgent.clear()
+        self.awake = False
 
     def _attempt(self) -> bool:
         try:

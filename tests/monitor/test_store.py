@@ -4,6 +4,7 @@ import orjson
 import pytest
 
 from monitor.models import Connection, Event, Gap, Process
+from monitor.recording.lines import MESSAGE
 from monitor.recording.store import Progress, store
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -13,14 +14,26 @@ MICROSECONDS = 1_790_000_000_123_456
 
 def line(seq, kind="receive", connection=None, **more):
     """A line of a journal, as the recorder writes them."""
-    record = {
+    event = {
         "seq": seq,
         "kind": kind,
         "id": connection or CONNECTION,
         "at": MICROSECONDS + seq,
         "counts": [seq, 0, 10 * seq, 0],
+        "took": [None, None],
     }
-    return orjson.dumps(record | more)
+    return orjson.dumps(event | more)
+
+
+def message(seq, text="hi", omission="", took=(None, None), **more):
+    """A line that tells of a message."""
+    values = dict(zip(MESSAGE, [None] * len(MESSAGE), strict=True))
+    values |= {"seq": seq, "id": CONNECTION, "kind": "receive", "size": 10}
+    values |= {"at": MICROSECONDS + seq, "text": text, "omission": omission}
+    values |= {"messages_in": seq, "bytes_in": 10 * seq}
+    values |= {"messages_out": 0, "bytes_out": 0}
+    values |= dict(zip(("handled_seq", "handler_us"), took, strict=True))
+    return orjson.dumps(list((values | more).values()))
 
 
 CONNECTION = uuid.uuid4().hex
@@ -64,7 +77,7 @@ def test_times_ids_and_json_come_back_as_they_went_in():
 
 
 def test_a_replayed_journal_writes_nothing_twice():
-    lines = [OPEN, line(2), line(3), CLOSE]
+    lines = [OPEN, message(2), message(3), CLOSE]
     keep(lines, seq=0)
     before = list(Connection.objects.values()), list(Event.objects.values())
 
@@ -75,10 +88,10 @@ def test_a_replayed_journal_writes_nothing_twice():
 
 
 def test_counts_only_grow_and_the_first_end_stays():
-    keep([OPEN, line(2), line(5), CLOSE])
+    keep([OPEN, message(2), message(5), CLOSE])
 
     late = line(10, "disconnect", cause="lost", code=1006, detail="late")
-    keep([line(3), late], seq=9)
+    keep([message(3), late], seq=9)
 
     connection = Connection.objects.get()
     assert (connection.messages_in, connection.bytes_in) == (10, 100)
@@ -87,7 +100,7 @@ def test_counts_only_grow_and_the_first_end_stays():
 
 def test_storing_tells_whether_connections_opened_or_closed():
     assert keep([OPEN]) is True
-    assert keep([line(2)], seq=1) is False
+    assert keep([message(2)], seq=1) is False
     assert keep([CLOSE], seq=8) is True
 
 
@@ -96,15 +109,15 @@ def test_storing_tells_whether_connections_opened_or_closed():
     [
         b"not json at all",
         b"{}",
-        line(4, kind=None),
-        line(4, at="yesterday"),
-        line(4, connection="no uuid"),
+        message(4, kind=None),
+        message(4, at="yesterday"),
+        message(4, id="no uuid"),
     ],
 )
 def test_a_bad_line_is_set_aside_and_costs_no_other(bad):
     aside = []
 
-    keep([OPEN, line(2), bad, line(5), line(6)], aside)
+    keep([OPEN, message(2), bad, message(5), message(6)], aside)
 
     assert [seq for seq, in Event.objects.order_by("seq").values_list("seq")] == [
         1, 2, 5, 6,
@@ -114,15 +127,15 @@ def test_a_bad_line_is_set_aside_and_costs_no_other(bad):
 
 
 def test_each_event_carries_whose_connection_it_was():
-    keep([OPEN, line(2)])
-    keep([line(3)], seq=2)
+    keep([OPEN, message(2)])
+    keep([message(3)], seq=2)
 
     rows = set(Event.objects.values_list("seq", "username", "path", "client"))
     assert rows == {(seq, "ana", "/ws/", "192.0.2.7:1") for seq in (1, 2, 3)}
 
 
 def test_numbers_that_are_left_out_are_a_gap_with_its_count_and_its_times():
-    keep([OPEN, line(2), line(6), line(7), line(10)])
+    keep([OPEN, message(2), message(6), message(7), message(10)])
 
     gap = Gap.objects.get()
     assert (gap.kind, gap.count) == (Gap.Kind.DROPPED, 5)
@@ -132,8 +145,8 @@ def test_numbers_that_are_left_out_are_a_gap_with_its_count_and_its_times():
 
 def test_what_is_lost_soon_after_belongs_to_the_same_gap():
     shed = {"text": "", "omission": "full"}
-    keep([OPEN, line(2, **shed), line(3, **shed)])
-    keep([line(4, **shed)], seq=3)
+    keep([OPEN, message(2, **shed), message(3, **shed)])
+    keep([message(4, **shed)], seq=3)
 
     gap = Gap.objects.get()
     assert (gap.kind, gap.count) == (Gap.Kind.PAYLOAD, 3)
@@ -141,21 +154,21 @@ def test_what_is_lost_soon_after_belongs_to_the_same_gap():
 
 
 def test_a_gap_shows_even_between_two_batches():
-    keep([OPEN, line(2)])
-    keep([line(5)], seq=2)
+    keep([OPEN, message(2)])
+    keep([message(5)], seq=2)
 
     assert Gap.objects.get().count == 2
 
 
 def test_what_is_set_aside_is_no_gap():
-    keep([OPEN, line(2, kind=None), line(3)])
+    keep([OPEN, message(2, kind=None), message(3)])
 
     assert not Gap.objects.exists()
 
 
 def test_the_handler_time_finds_its_message_in_this_batch_and_in_an_older_one():
-    keep([OPEN, line(2), line(3, took=[2, 150])])
-    keep([line(4, took=[3, 170])], seq=3)
+    keep([OPEN, message(2), message(3, took=[2, 150])])
+    keep([message(4, took=[3, 170])], seq=3)
 
     times = Event.objects.order_by("seq").values_list("handler_us", flat=True)
     assert list(times) == [None, 150, 170, None]
@@ -165,6 +178,6 @@ def test_the_process_knows_how_far_it_has_come():
     now = "2026-11-22T10:00:00Z"
     Process.objects.create(pk=PROCESS, pid=1, started_at=now, seen_at=now)
 
-    keep([OPEN, line(2), line(3)])
+    keep([OPEN, message(2), message(3)])
 
     assert Process.objects.get().stored_seq == 3

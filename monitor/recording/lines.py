@@ -1,0 +1,22 @@
+"""The lines of a journal, each a JSON text.
+
+An event is an object: `seq`, `kind`, `id` (of the connection), `at`, `counts`, `took`
+and whatever its kind needs. A message is an array, which costs half as much to write
+and to read, and there are many of them. Times are microseconds since 1970.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+# The places in the array of a message. `HANDLED_SEQ` and `HANDLER_US` tell of the
+# message before it on the same connection: its number and how long it took; or null.
+MESSAGE = (
+    *("seq", "id", "kind", "at", "messages_in", "messages_out", "bytes_in"),
+    *("bytes_out", "text", "size", "omission", "trace_id", "handled_seq", "handler_us"),
+)
+SEQ, TEXT, OMISSION = map(MESSAGE.index, ("seq", "text", "omission"))
+COUNTS = ("messages_in", "messages_out", "bytes_in", "bytes_out")
+
+Message = list[Any]
+Event = dict[str, Any]
