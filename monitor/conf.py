@@ -12,7 +12,7 @@ class Settings:
     JOURNAL_DIR = ""  # a directory on a local disk; needed, see checks.py
     JOURNAL_LIMIT = 256 * 2**20  # bytes kept on disk while the database is away
     SEGMENT_SIZE = 4 * 2**20  # bytes of one file of the journal
-    BATCH_INTERVAL = 0.1  # seconds that events may wait for others
+    BATCH_INTERVAL = 0.05  # seconds that events may wait for others; more under load
     TICK_INTERVAL = 0.25  # seconds between two ticks, at least
     CAPTURE: dict[str, str] = {}  # path pattern: off, counts, meta, preview or full
     TEXT_LIMIT = 16 * 2**10  # bytes (UTF-8) of a message's text kept for a preview

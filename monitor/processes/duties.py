@@ -37,6 +37,8 @@ logger = logging.getLogger("channelscope.monitor")
 
 MEND_INTERVAL = 30.0  # seconds
 COUNTING_SHARE = 4  # counts rest for this many times as long as storing them took
+MANY = 250  # lines; from here on, larger batches cost less than they delay
+LONGER = 5  # times that what waits may then gather
 SET_ASIDE = "set-aside.jsonl"
 
 
@@ -78,6 +80,8 @@ class Duties:
         self._recovery: Iterator[bool] | None = None
         self._missing: set[uuid.UUID] = set()
         self._mend_due_at = 0.0
+        self._traffic_is_new = False
+        self._traffic_told_at = 0  # seconds since 1970
         self._beat_due_at = 0.0
         self._counts_due_at = 0.0
 
@@ -89,6 +93,7 @@ class Duties:
             self._registered = True
 
         chunk, presence = self._store_batch()
+        self._count_traffic()
         process.rules = self.orders.look(process.rules, at_once=process.asked)
         answered = self._see_to_actions()
         presence |= self._recover_some()
@@ -139,7 +144,8 @@ class Duties:
             took = time.monotonic() - started_at
             self._counts_due_at = time.monotonic() + COUNTING_SHARE * took
         self._stored_until(chunk)
-        self._count_traffic()
+        busy = len(chunk.lines) > MANY
+        process.writer.pause = settings.BATCH_INTERVAL * (LONGER if busy else 1)
         return chunk, presence
 
     def _note_session_ends(self, batch: Batch) -> None:
@@ -173,8 +179,11 @@ class Duties:
         process = self.process
         now = int(time.time())
         if self.traffic.count(process.messages_in, process.messages_out, now):
+            self._traffic_is_new = True
+        if self._traffic_is_new and now != self._traffic_told_at:
             with taking_turns():
                 heartbeat.report(process.id, traffic=self.traffic.as_json())
+            self._traffic_is_new, self._traffic_told_at = False, now
 
     def _see_to_actions(self) -> bool:
         """Begin what staff asked, and write what came of it; True if anything did."""

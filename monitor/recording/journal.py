@@ -1,13 +1,15 @@
 """The journal of a process: what it has seen and not yet stored, on disk.
 
-Numbered files ("segments") of one JSON object a line. Appending is one write(2) into
-the page cache: it survives the death of the process at any moment (not a power cut).
-The reader deletes a segment once all of it is stored and a later one exists.
+Numbered files ("segments") of one JSON text a line, filled up with zeros. A segment is
+allocated whole and mapped into memory, so appending is a copy into the page cache,
+without a system call: it survives the death of the process at any moment (not a power
+cut). The reader deletes a segment once all of it is stored and a later one exists.
 """
 
 from __future__ import annotations
 
 import fcntl
+import mmap
 import os
 import shutil
 from pathlib import Path
@@ -92,10 +94,9 @@ class Journal:
         self.directory = directory
         self.written = 0  # bytes appended
         self.stored = 0  # bytes of them that are in the database
-        self._file: int | None = None
         self._segment = 0
-        self._segment_bytes = 0
-        self._torn = False
+        self._map: mmap.mmap | None = None
+        self._end = self._size = 0  # bytes of the current segment
         self._forgotten = 0  # segments before this one are deleted
 
     @property
@@ -105,18 +106,14 @@ class Journal:
 
     def append(self, line: bytes, segment_size: int) -> None:
         """Append one line, which ends in a newline. OSError if the disk is full."""
-        full = self._segment_bytes >= segment_size and not self._torn
-        if self._file is None or full:
-            self._next_segment()
-        assert self._file is not None
-        if self._torn:
-            line = b"\n" + line  # ends what a full disk left behind
-        count = os.write(self._file, line)
-        self._segment_bytes += count
-        self.written += count
-        self._torn = count < len(line)
-        if self._torn:
-            raise OSError("The journal took only a part of a line: is the disk full?")
+        size = len(line)
+        if self._end + size > self._size:
+            self._begin_segment(max(segment_size, size))
+        assert self._map is not None
+        self._map.write(line)
+        # From here on, it may be read.
+        self._end += size
+        self.written += size
 
     def start(self) -> Position:
         """The place of the oldest line that there is."""
@@ -131,14 +128,11 @@ class Journal:
         """
         # Asked before reading: whoever began the next segment had finished this one.
         finished = self._path(position.segment + 1).exists()
-        try:
-            with open(self._path(position.segment), "rb") as file:
-                file.seek(position.offset)
-                data = file.read(READ_SIZE)
-                if data and b"\n" not in data:
-                    data += file.readline()  # longer than READ_SIZE
-        except FileNotFoundError:
-            data = b""
+        size = READ_SIZE
+        if position.segment == self._segment:
+            # A line that is being copied must not be seen before it is whole.
+            size = min(size, max(self._end - position.offset, 0))
+        data = self._read(position, size)
         end = data.rfind(b"\n") + 1
         if end:
             lines = [line for line in data[:end].split(b"\n") if line]
@@ -147,6 +141,17 @@ class Journal:
         if finished:
             return self.read(Position(position.segment + 1, 0))
         return Chunk([], position, 0)
+
+    def _read(self, position: Position, size: int) -> bytes:
+        try:
+            with open(self._path(position.segment), "rb") as file:
+                file.seek(position.offset)
+                data = file.read(size)
+                if len(data) == READ_SIZE and b"\n" not in data and data[-1]:
+                    data += file.readline()  # a line that is longer
+        except FileNotFoundError:
+            return b""
+        return data
 
     def forget(self, position: Position) -> None:
         """Delete the segments before `position`."""
@@ -164,18 +169,27 @@ class Journal:
 
     def close(self) -> None:
         """Close the segment that is being written."""
-        if self._file is not None:
-            os.close(self._file)
-            self._file = None
+        if self._map is not None:
+            self._map.close()
+            self._map = None
+            self._end = self._size = 0
 
-    def _next_segment(self) -> None:
-        self.close()
+    def _begin_segment(self, size: int) -> None:
         self.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        path = self._path(self._segment + 1)
+        file = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+        try:
+            # All of it now: a page that finds no room later would end the process.
+            os.posix_fallocate(file, 0, size)
+            segment = mmap.mmap(file, size)
+        except OSError:
+            path.unlink()
+            raise
+        finally:
+            os.close(file)
+        self.close()
+        self._map, self._size = segment, size
         self._segment += 1
-        self._file = os.open(
-            self._path(self._segment), os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600
-        )
-        self._segment_bytes = 0
 
     def _path(self, segment: int) -> Path:
         return self.directory / f"{segment:08}.jsonl"

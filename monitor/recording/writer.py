@@ -27,6 +27,8 @@ class Writer:
     def __init__(self, work: Callable[[], bool]) -> None:
         self.work = work
         self.awake = False  # or about to be; then nobody needs to wake it
+        self.resting = True  # for want of anything to do
+        self.pause = settings.BATCH_INTERVAL  # seconds that what waits may gather
         self._some = threading.Event()
         self._urgent = threading.Event()
         self._stopping = False
@@ -63,13 +65,19 @@ class Writer:
             while self._attempt():
                 pass
         finally:
+            self.resting = True
             connection.close()
 
     def _wait(self) -> None:
         if self._retry:
             time.sleep(self._retry)
-        elif self._some.wait(min(settings.HEARTBEAT_INTERVAL, settings.RULES_INTERVAL)):
-            self._urgent.wait(settings.BATCH_INTERVAL)
+        else:
+            self.resting = True
+            longest = min(settings.HEARTBEAT_INTERVAL, settings.RULES_INTERVAL)
+            if self._some.wait(longest):
+                self.resting = False
+                self._urgent.wait(self.pause)
+            self.resting = False
         # Cleared before reading: what comes from now on wakes the thread again.
         self._some.clear()
         self._urgent.clear()

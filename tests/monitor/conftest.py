@@ -89,7 +89,16 @@ def headers_of():
 async def stored():
     """Wait until everything that was recorded is in the database."""
     process = local_process()
-    await until(lambda: not process.journal.waiting and not process.registry.touched)
+    await until(
+        lambda: (
+            process.stopping
+            or (
+                process.writer.resting
+                and not process.journal.waiting
+                and not process.registry.touched
+            )
+        )
+    )
 
 
 async def kinds():

@@ -1,3 +1,6 @@
+import contextlib
+import resource
+
 import pytest
 
 from monitor.recording.journal import Journal, Lock
@@ -78,27 +81,33 @@ def test_another_journal_of_the_same_directory_reads_what_is_left(journal):
     assert read_all(other)[0] == [b"left behind"]
 
 
-def test_a_line_after_one_that_a_full_disk_cut_stands_alone(journal, monkeypatch):
+def test_a_full_disk_refuses_a_line_and_takes_the_next_once_there_is_room(journal):
     journal.append(b"before\n", SMALL)
-    write = journal_write(monkeypatch, at_most=3)
-    with pytest.raises(OSError, match="disk full"):
-        journal.append(b"cut off\n", SMALL)
-    write.undo()
+    with files_of_at_most(SMALL - 1), pytest.raises(OSError, match="large"):
+        journal.append(b"a line that begins a segment\n", SMALL)
 
-    journal.append(b"after\n", SMALL)
+    journal.append(b"after, in a segment of its own\n", SMALL)
 
-    assert read_all(journal)[0] == [b"before", b"cut", b"after"]
+    assert read_all(journal)[0] == [b"before", b"after, in a segment of its own"]
 
 
-def journal_write(monkeypatch, at_most):
-    """Let the disk take only some bytes of a write."""
-    from os import write
+@contextlib.contextmanager
+def files_of_at_most(size):
+    """Let the system refuse larger files, as a full disk does."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+    yield
+    resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
-    monkeypatch.setattr(
-        "monitor.recording.journal.os.write",
-        lambda file, data: write(file, data[:at_most]),
-    )
-    return monkeypatch
+
+def test_what_a_kill_left_half_copied_is_not_read(journal):
+    journal.append(b"whole\n", SMALL)
+    journal.append(b"half", SMALL)
+    journal.close()
+
+    other = Journal(journal.directory)
+
+    assert read_all(other)[0] == [b"whole"]
 
 
 def test_a_lock_is_held_until_its_owner_lets_go_and_keeps_a_word(tmp_path):
