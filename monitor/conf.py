@@ -19,6 +19,11 @@ class Settings:
     FULL_TEXT_LIMIT = 256 * 2**10  # the same for "full" and for traces
     REDACT = ""  # dotted path of a function (text, path) -> text, called after masking
     RULES_INTERVAL = 2.5  # seconds after which policies and traces of staff act
+    CONNECTION_DAYS = 30.0  # that closed connections are kept; None: for ever
+    EVENT_DAYS = 7.0  # the same for events
+    ERROR_DAYS = 30.0  # the same for errors
+    SIZE_LIMIT = 5 * 2**30  # bytes of the database for all of them; None: any number
+    PRUNE_INTERVAL = 600.0  # seconds between two runs that delete the rest
     SESSION_KEYS: list[str] = []  # session keys whose values may be kept
     HEARTBEAT_INTERVAL = 5.0  # seconds
     LEASE = 15.0  # seconds after the last heartbeat that a process counts as alive

@@ -17,7 +17,8 @@ from django.db import Error
 from django.db.models import F
 
 from monitor.conf import settings
-from monitor.models import Connection
+from monitor.models import Connection, Process
+from monitor.recording import retention
 from monitor.recording.journal import READ_SIZE, Chunk, Journal
 from monitor.recording.recorder import Recorder
 from monitor.recording.rules import Rules
@@ -35,6 +36,7 @@ from .traffic import Traffic
 
 logger = logging.getLogger("channelscope.monitor")
 
+PRUNE_AFTER = 60.0  # seconds from the start
 MEND_INTERVAL = 30.0  # seconds
 COUNTING_SHARE = 4  # counts rest for this many times as long as storing them took
 MANY = 250  # lines; from here on, larger batches cost less than they delay
@@ -79,6 +81,8 @@ class Duties:
         self._counted = False
         self._recovery: Iterator[bool] | None = None
         self._missing: set[uuid.UUID] = set()
+        self._pruning: Iterator[retention.Chunk] | None = None
+        self._prune_due_at = time.monotonic() + PRUNE_AFTER
         self._mend_due_at = 0.0
         self._traffic_is_new = False
         self._traffic_told_at = 0  # seconds since 1970
@@ -97,6 +101,7 @@ class Duties:
         process.rules = self.orders.look(process.rules, at_once=process.asked)
         answered = self._see_to_actions()
         presence |= self._recover_some()
+        self._prune_some()
         if process.stopping and not chunk.lines:
             self._end()
         elif time.monotonic() >= self._beat_due_at:
@@ -222,6 +227,26 @@ class Duties:
             self._recovery = None
             raise
         return done
+
+    def _prune_some(self) -> None:
+        """Delete a little of what is too old, if nobody else does."""
+        if self._pruning is None:
+            if self.process.stopping or time.monotonic() < self._prune_due_at:
+                return
+            self._prune_due_at = time.monotonic() + settings.PRUNE_INTERVAL
+            eldest = Process.objects.alive().order_by("started_at", "pk").first()
+            if eldest is None or eldest.pk != self.process.id:
+                return
+            self._pruning = retention.prune()
+        try:
+            next(self._pruning)
+        except StopIteration:
+            self._pruning = None
+        except Error:
+            self._pruning = None
+            raise
+        else:
+            self.process.writer.wake()
 
     def _mend(self) -> bool:
         """Close rows whose connections are not held here any more; True if any.
