@@ -18,7 +18,7 @@ from .server import FaultServer, eventually
 
 OUTAGE = 60.0 if LONG else 2.0  # seconds
 SLOWEST = 0.050 if LONG else 0.250  # seconds that 99 of 100 echoes may take
-BACK_WITHIN = 30.0  # seconds from the database's return until all is stored
+BACK_WITHIN = 30.0 if LONG else 10.0  # seconds until all is stored
 MEMORY_GROWTH = 24 * 2**20  # bytes
 SEGMENT_SIZE = 16 * 2**10  # bytes
 EVENT_SIZE = 60  # bytes of the journal for one message, at least
@@ -53,8 +53,9 @@ def server_on_sqlite(kind, migrated, tmp_path_factory):
 
 
 def _server(data, kind, **environment):
-    segments = {"MONITOR_SEGMENT_SIZE": str(SEGMENT_SIZE)}
-    return FaultServer(data, SERVER=kind, **segments, **environment)
+    environment["MONITOR_SEGMENT_SIZE"] = str(SEGMENT_SIZE)
+    environment["MONITOR_HEARTBEAT_INTERVAL"] = "1"
+    return FaultServer(data, SERVER=kind, **environment)
 
 
 @contextlib.contextmanager
@@ -94,11 +95,11 @@ def locked(server):
 
 
 @contextlib.contextmanager
-def full(server):
-    """No file of the server can grow beyond what a segment of the journal needs."""
+def full(server, limit=2 * SEGMENT_SIZE):
+    """No file of the server can grow beyond so many bytes."""
     pid = server.process.pid
     soft, hard = resource.prlimit(pid, resource.RLIMIT_FSIZE)
-    resource.prlimit(pid, resource.RLIMIT_FSIZE, (2 * SEGMENT_SIZE, hard))
+    resource.prlimit(pid, resource.RLIMIT_FSIZE, (limit, hard))
     try:
         yield
     finally:
@@ -125,6 +126,30 @@ def test_an_sqlite_file_that_is_locked_loses_nothing(server_on_sqlite, path):
 @on("uvicorn")
 def test_an_sqlite_file_that_cannot_grow_loses_nothing(server_on_sqlite, path):
     _outlast(server_on_sqlite, path, full(server_on_sqlite))
+
+
+@on("uvicorn")
+def test_a_disk_that_takes_nothing_closes_no_socket_and_the_loss_is_counted(
+    server_on_sqlite, path
+):
+    server = server_on_sqlite
+    with Load(server.port, path) as load:
+        eventually(lambda: len(server.stored(load.path)) >= 50)
+        with full(server, limit=0):
+            time.sleep(OUTAGE)
+        back = len(load.sent)
+        eventually(lambda: len(load.heard) >= back + 50)
+
+    assert not load.broken
+    eventually(lambda: set(load.sent[back:]) <= set(server.stored(load.path)))
+    stored = server.stored(load.path)
+    lost = len(load.sent) - len(stored)
+    print(f"{lost} of {len(load.sent)} messages were lost")
+    assert lost > 0
+    assert len(stored) == len(set(stored))
+    eventually(
+        lambda: server.rows("select sum(dropped) from monitor_process") == [(lost,)]
+    )
 
 
 def _outlast(server, path, outage):
