@@ -4,7 +4,6 @@ from django.core import checks
 from django.db.models.signals import post_migrate
 from django.utils.translation import gettext_lazy as _
 
-from .checks import check_setup
 from .groups import make_groups
 from .logins import note_login
 
@@ -15,6 +14,8 @@ class MonitorConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
+        from .checks import check_setup  # needs the models
+
         checks.register(check_setup, "monitor")
         # Not a migration: permissions do not exist before this signal.
         post_migrate.connect(make_groups, sender=self)

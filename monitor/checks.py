@@ -11,6 +11,8 @@ from django.core.checks import CheckMessage, Error
 from django.db import connection
 
 from .conf import settings
+from .models import CapturePolicy
+from .recording.rules import redactor
 from .recording.statements import VENDORS
 
 SQLITE_NEEDED = (3, 35)  # UPDATE … FROM (3.33), and what json_each is joined with
@@ -20,7 +22,13 @@ def check_setup(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
     """The journal's directory and the database are what the monitor needs."""
     if not settings.ENABLED:
         return []
-    return [*_check_journal(), *_check_database(), *_check_time_zone()]
+    return [
+        *_check_journal(),
+        *_check_database(),
+        *_check_time_zone(),
+        *_check_capture(),
+        *_check_redact(),
+    ]
 
 
 def _check_time_zone() -> list[CheckMessage]:
@@ -31,6 +39,37 @@ def _check_time_zone() -> list[CheckMessage]:
             "The monitor keeps times with their zone, and USE_TZ is False.",
             hint="Set USE_TZ = True.",
             id="monitor.E005",
+        )
+    ]
+
+
+def _check_capture() -> list[CheckMessage]:
+    levels = ", ".join(CapturePolicy.Level.values)
+    return [
+        Error(
+            f"MONITOR_CAPTURE has {level!r} for {pattern!r}.",
+            hint=f"Say one of {levels} for a path such as '/ws/chat/*'.",
+            id="monitor.E006",
+        )
+        for pattern, level in settings.CAPTURE.items()
+        if level not in CapturePolicy.Level.values or pattern[:1] not in ("/", "*")
+    ]
+
+
+def _check_redact() -> list[CheckMessage]:
+    try:
+        redact = redactor()
+    except ImportError as error:
+        problem = str(error)
+    else:
+        if redact is None or callable(redact):
+            return []
+        problem = "it is not a function"
+    return [
+        Error(
+            f"MONITOR_REDACT, {settings.REDACT}, cannot be used: {problem}.",
+            hint="Give the dotted path of a function (text, path) -> text.",
+            id="monitor.E007",
         )
     ]
 

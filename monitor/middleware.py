@@ -33,7 +33,7 @@ class MonitorMiddleware:
             return await self.app(scope, receive, send)
         try:
             process = local_process()
-        except (ImproperlyConfigured, OSError):
+        except (ImproperlyConfigured, ImportError, OSError):
             # Also a monitor that is set up wrong must not fail what it monitors.
             logger.exception("The monitor cannot record; the connection goes on")
             return await self.app(scope, receive, send)

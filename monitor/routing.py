@@ -17,13 +17,23 @@ class MonitorRouter(URLRouter):
     A plain `URLRouter` hands on a copy of the scope, so nothing around it can see
     its choice. An unknown path is refused with HTTP 403, where a `URLRouter` raises.
     Routers may be nested in one another, plain ones included. The name under which
-    a route is shown is its `name=`, or else its pattern.
+    a route is shown is its `name=`, or else its pattern; of routers in one another,
+    the innermost.
 
     Two attributes of a consumer class are heard: `monitor_frames = False` records
     its connections but not their messages; `monitor_farewell(code, reason)`, a
     static method, returns the text of a last frame to send before the monitor closes
     a connection (without it, a client gets code and reason only).
     """
+
+    def __init__(self, routes: list[Any]) -> None:
+        super().__init__(routes)
+        # A plain router within this one would keep its choice to itself.
+        self.inner = {
+            id(route): type(self)(route.callback.routes)
+            for route in routes
+            if type(route.callback) is URLRouter
+        }
 
     async def __call__(self, scope: dict[str, Any], receive: Any, send: Any) -> None:
         path = _remaining_path(scope)
@@ -32,10 +42,11 @@ class MonitorRouter(URLRouter):
             if not match:
                 continue
             inner = _inner_scope(scope, route, match)
+            app = self.inner.get(id(route), route.callback)
             if recorder := scope.get("monitor"):
                 recorder.routed(route, inner)
             try:
-                return await route.callback(inner, receive, send)
+                return await app(inner, receive, send)
             except Resolver404:
                 # A nested router has no such path; the next route may have it.
                 if not getattr(route.callback, "_path_routing", False):

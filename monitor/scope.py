@@ -61,8 +61,8 @@ def describe(scope: Scope) -> dict[str, Any]:
         "query": describe_query(scope.get("query_string", b"")),
         "client": _address(scope.get("client")),
         "server": _address(scope.get("server")),
-        "scheme": scope.get("scheme", "ws"),
-        "http_version": scope.get("http_version", "1.1"),
+        "scheme": clean(str(scope.get("scheme", "ws")), 20),
+        "http_version": clean(str(scope.get("http_version", "1.1")), 20),
         "subprotocols": [
             clean(TOKEN.sub(MASK, name)) for name in scope.get("subprotocols") or []
         ],
@@ -222,7 +222,9 @@ def _address(address: Any) -> list[Any] | None:
     if not address:
         return None
     host, port = address[0], address[1]
-    return [clean(str(host), 255), port]
+    # Behind a proxy, both may be whatever a header said.
+    valid = port is None or isinstance(port, int) and 0 <= port <= 65535
+    return [clean(str(host), 255), port if valid else clean(str(port), 20)]
 
 
 def _is_set_up(session: Any) -> bool:

@@ -12,6 +12,7 @@ from channels.routing import ProtocolTypeRouter
 
 import chat.routing
 import monitor.dashboard.routing
+from monitor.lifespan import lifespan
 from monitor.middleware import MonitorMiddleware
 from monitor.origin import SameOriginOnly
 from monitor.routing import MonitorRouter
@@ -30,5 +31,6 @@ application = ProtocolTypeRouter(
     {
         "http": django_application,
         "websocket": AuthMiddlewareStack(recorded),
+        "lifespan": lifespan,
     }
 )

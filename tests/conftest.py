@@ -2,11 +2,21 @@
 
 import shutil
 
+import hypothesis
 import pytest
 
 from monitor.processes import local
 
 from .server import Server
+
+# The machines are shared: how long an example takes says nothing.
+hypothesis.settings.register_profile(
+    "shared",
+    deadline=None,
+    suppress_health_check=[hypothesis.HealthCheck.too_slow],
+    database=None,
+)
+hypothesis.settings.load_profile("shared")
 
 
 @pytest.fixture(autouse=True)

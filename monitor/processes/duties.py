@@ -41,6 +41,7 @@ MEND_INTERVAL = 30.0  # seconds
 COUNTING_SHARE = 4  # counts rest for this many times as long as storing them took
 MANY = 250  # lines; from here on, larger batches cost less than they delay
 LONGER = 5  # times that what waits may then gather
+SET_ASIDE_LIMIT = 16 * 2**20  # bytes; the file before it is kept, too
 SET_ASIDE = "set-aside.jsonl"
 
 
@@ -286,6 +287,8 @@ class Duties:
         }
         path = self.process.directory / SET_ASIDE
         path.touch(mode=0o600)  # it has texts of messages
+        if path.stat().st_size > SET_ASIDE_LIMIT:
+            path.replace(path.with_suffix(".old.jsonl"))
         with open(path, "ab") as file:
             file.write(orjson.dumps(kept) + b"\n")
 

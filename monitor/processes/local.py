@@ -199,6 +199,12 @@ def local_process() -> LocalProcess:
     return _process
 
 
+def stop_local_process() -> None:
+    """Store what waits, and end, if there is anything that has begun."""
+    if _process is not None:
+        _process.stop()
+
+
 def _forget_after_fork() -> None:
     """The child is a process of its own; the journal and the lock are its parent's."""
     global _process

@@ -79,7 +79,7 @@ class Rules:
     traces: list[Tracing] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self.captures = {
+        self.captures: dict[str, Capture] = {
             Level.OFF: Capture(counts=False, events=False, limit=0),
             Level.COUNTS: Capture(counts=True, events=False, limit=0),
             Level.META: Capture(counts=True, events=True, limit=0),
@@ -96,7 +96,8 @@ class Rules:
         """What is kept of the messages of a connection that is not traced."""
         path = subject.path
         level = _longest(self.policies, path) or _longest(settings.CAPTURE, path)
-        return self.captures[Level(level or DEFAULT)]
+        # A level that is none is told of by a system check.
+        return self.captures.get(level or DEFAULT, self.captures[DEFAULT])
 
     def tracing(self, subject: Subject, at: int) -> Tracing | None:
         """The oldest running trace that a connection belongs to."""
