@@ -1,41 +1,28 @@
-"""The monitor's place in the Django admin."""
+"""What was recorded: lists of connections, events and actions."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 from uuid import UUID
 
 from django.contrib import admin
 from django.contrib.admin.utils import unquote
-from django.core.exceptions import PermissionDenied
 from django.db.models import QuerySet, Value
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect
-from django.urls import path, reverse
+from django.urls import reverse
 from django.utils.html import format_html
 from django.utils.text import Truncator
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
-from .dashboard import figures, pages
-from .dashboard.feed import payload
-from .models import Action, Connection, Event, Live
+from monitor.dashboard import figures
+from monitor.dashboard.feed import payload
+from monitor.models import Action, Connection, Event
+
+from .readonly import KeptWholeAdmin
 
 TEXT_SHOWN = 120  # characters in a list
-
-
-class ReadOnlyAdmin(admin.ModelAdmin):
-    """Records are facts: staff look at them, and nobody changes them here."""
-
-    def has_add_permission(self, request: HttpRequest) -> bool:
-        return False
-
-    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
-
-    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
 
 
 def link_to_connection(key: UUID | None) -> str:
@@ -44,78 +31,6 @@ def link_to_connection(key: UUID | None) -> str:
         return "–"
     url = reverse("admin:monitor_live_connection", args=[key])
     return format_html('<a href="{}">{}</a>', url, key)
-
-
-@admin.register(Live)
-class LiveAdmin(ReadOnlyAdmin):
-    """The dashboard and the connections' pages, under a model's addresses."""
-
-    def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return request.user.has_perm("monitor.view_connection")
-
-    def has_module_permission(self, request: HttpRequest) -> bool:
-        return self.has_view_permission(request)
-
-    def get_urls(self) -> list[Any]:
-        view = self._guarded
-        return [
-            path("", view(self.live_page), name="monitor_live_changelist"),
-            path(
-                "disconnect/",
-                view(self.disconnect_asked),
-                name="monitor_live_disconnect",
-            ),
-            path("<uuid:pk>/", view(self.one_page), name="monitor_live_connection"),
-            path(
-                "<uuid:pk>/actions/",
-                view(self.actions_fragment),
-                name="monitor_live_actions",
-            ),
-        ]
-
-    def live_page(self, request: HttpRequest) -> HttpResponse:
-        return pages.live(request, self._context(request))
-
-    def one_page(self, request: HttpRequest, pk: UUID) -> HttpResponse:
-        return pages.connection(request, pk, self._context(request))
-
-    def actions_fragment(self, request: HttpRequest, pk: UUID) -> HttpResponse:
-        return pages.actions(request, pk)
-
-    def disconnect_asked(self, request: HttpRequest) -> HttpResponse:
-        if not request.user.has_perm("monitor.disconnect_connection"):
-            raise PermissionDenied
-        return pages.disconnect(request)
-
-    def _guarded(self, page: Callable[..., HttpResponse]) -> Callable[..., Any]:
-        """Ask visitors to log in, and refuse those who have and may not look."""
-
-        def allowed(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
-            if not self.has_view_permission(request):
-                raise PermissionDenied
-            return page(request, *args, **kwargs)
-
-        in_admin = self.admin_site.admin_view(allowed)
-
-        def guarded(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
-            # The admin would offer its login to somebody who is logged in already.
-            if request.user.is_authenticated and not self.admin_site.has_permission(
-                request
-            ):
-                raise PermissionDenied
-            return in_admin(request, *args, **kwargs)
-
-        return guarded
-
-    def _context(self, request: HttpRequest) -> dict[str, Any]:
-        return {**self.admin_site.each_context(request), "opts": self.opts}
-
-
-class KeptWholeAdmin(ReadOnlyAdmin):
-    """A list of records, newest first, that never counts them all."""
-
-    show_full_result_count = False
-    list_per_page = 50
 
 
 @admin.register(Connection)
