@@ -1,4 +1,4 @@
-"""What was recorded: lists of connections, events and actions."""
+"""What was recorded: lists of connections, events, gaps and actions."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from django.utils.text import Truncator
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
-from monitor.dashboard import figures
-from monitor.dashboard.feed import payload
-from monitor.models import Action, Connection, Event
+from monitor.dashboard import figures, gaps
+from monitor.dashboard.payload import Payload, payload
+from monitor.models import Action, Connection, Event, Gap
 
 from .readonly import KeptWholeAdmin
 
@@ -76,14 +76,32 @@ class ConnectionAdmin(KeptWholeAdmin):
 
 @admin.register(Event)
 class EventAdmin(KeptWholeAdmin):
-    list_display = ["moment", "kind", "who", "path", "client", "shown", "size"]
-    list_filter = ["kind", "at", "connection__process"]
+    list_display = [
+        *("moment", "kind_shown", "who", "path", "client", "shown", "size", "took")
+    ]
+    list_filter = ["kind", "omission", "at", "connection__process"]
     list_select_related = False
     date_hierarchy = "at"
-    fields = [
-        *("moment", "kind", "who", "path", "client", "whole", "size", "code"),
-        *("detail", "connection_page", "seq"),
-    ]
+    change_form_template = "monitor/event.html"
+
+    class Media:
+        css = {"all": ["monitor/monitor.css"]}
+
+    def get_fields(self, request: HttpRequest, obj: Any = None) -> Any:
+        """What there is to say of an event: most have no traceback, no code."""
+        if obj is None:
+            return []
+        parts = {
+            "size": obj.size,
+            "traceback": _payload(obj).traceback,
+            "took_exactly": obj.handler_us is not None,
+            "cause": obj.about_seq is not None,
+        }
+        return [
+            *("moment", "kind_shown", "who", "path", "client", "whole"),
+            *(name for name, is_there in parts.items() if is_there),
+            *("connection_page", "seq"),
+        ]
 
     def get_search_fields(self, request: HttpRequest) -> list[str]:
         # A search that finds a word tells that it is there.
@@ -109,23 +127,98 @@ class EventAdmin(KeptWholeAdmin):
     def moment(self, event: Event) -> str:
         return figures.moment(event.at)
 
+    @admin.display(description=_("kind"), ordering="kind")
+    def kind_shown(self, event: Event) -> str:
+        return _coloured(event, event.get_kind_display())
+
     @admin.display(description=_("user"), ordering="username")
     def who(self, event: Event) -> str:
         return event.username or gettext("anonymous")
 
     @admin.display(description=_("text"))
     def shown(self, event: Any) -> str:
-        code = f"{event.code} " if event.code else ""
-        return Truncator(code + self.whole(event)).chars(TEXT_SHOWN)
+        return Truncator(str(_payload(event))).chars(TEXT_SHOWN)
 
     @admin.display(description=_("text"))
     def whole(self, event: Any) -> str:
-        text = event.text if event.readable else ""
-        return payload(event, text, event.readable)
+        return _said(_payload(event))
+
+    @admin.display(description=_("traceback"))
+    def traceback(self, event: Any) -> str:
+        traceback = _payload(event).traceback
+        return _html('<pre class="traceback" tabindex="0">{}</pre>', traceback)
+
+    @admin.display(description=_("handler time"), ordering="handler_us")
+    def took(self, event: Event) -> str:
+        exactly = figures.exact_handler_time(event.handler_us)
+        shown = figures.handler_time(event.handler_us)
+        return format_html('<span title="{}">{}</span>', exactly, shown)
+
+    @admin.display(description=_("handler time"))
+    def took_exactly(self, event: Event) -> str:
+        return figures.exact_handler_time(event.handler_us)
+
+    @admin.display(description=_("caused by"))
+    def cause(self, event: Any) -> str:
+        """A link to the message that was being handled, if it is stored."""
+        cause = Event.objects.filter(
+            connection_id=event.connection_id, seq=event.about_seq
+        ).only("pk", "kind")
+        number = gettext("number %s") % event.about_seq
+        if not (found := cause.first()):
+            return number
+        url = reverse("admin:monitor_event_change", args=[found.pk])
+        words = f"{found.get_kind_display()}, {number}"
+        return format_html('<a href="{}">{}</a>', url, words)
 
     @admin.display(description=_("connection"))
     def connection_page(self, event: Event) -> str:
         return link_to_connection(event.connection_id)
+
+
+def _payload(event: Any) -> Payload:
+    return payload(event, event.text if event.readable else "", event.readable)
+
+
+def _coloured(event: Event, word: str) -> str:
+    return _html('<span class="cell kind-{}">{}</span>', event.kind, word)
+
+
+def _said(said: Payload) -> str:
+    """A text as it was sent, and what is to be noted of it set apart."""
+    space = " " if said.text and said.note else ""
+    html = '<span class="said">{}</span>{}<span class="omitted">{}</span>'
+    return _html(html, said.text, space, said.note)
+
+
+def _html(html: str, *values: Any) -> str:
+    """Within an element that the style of the monitor holds for."""
+    return format_html('<div class="monitor">' + html + "</div>", *values)
+
+
+@admin.register(Gap)
+class GapAdmin(KeptWholeAdmin):
+    list_display = ["span", "kind", "count_shown", "process"]
+    list_filter = ["kind", "began_at", "process"]
+    list_select_related = ["process"]
+    date_hierarchy = "began_at"
+    fields = ["kind", "count_shown", "began", "ended", "process"]
+
+    @admin.display(description=_("when"), ordering="began_at")
+    def span(self, gap: Gap) -> str:
+        return gaps.span(gap)
+
+    @admin.display(description=_("events"), ordering="count")
+    def count_shown(self, gap: Gap) -> str:
+        return figures.exact(gap.count)
+
+    @admin.display(description=_("began"))
+    def began(self, gap: Gap) -> str:
+        return figures.moment(gap.began_at)
+
+    @admin.display(description=_("ended"))
+    def ended(self, gap: Gap) -> str:
+        return figures.moment(gap.ended_at)
 
 
 @admin.register(Action)

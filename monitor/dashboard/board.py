@@ -9,7 +9,7 @@ from typing import Any
 
 from django.template.loader import render_to_string
 
-from . import actions, connections, feed, processes, totals
+from . import actions, connections, feed, gaps, processes, totals
 from .rows import Cell, Row
 from .viewer import Viewer
 
@@ -18,7 +18,9 @@ from .viewer import Viewer
 ROWS_AT_ONCE = 10
 FRAGMENTS_AT_ONCE = 100
 
-SECTIONS: tuple[ModuleType, ...] = (totals, connections, feed, actions, processes)
+SECTIONS: tuple[ModuleType, ...] = (
+    *(totals, gaps, connections, feed, actions, processes),
+)
 
 
 def sections(viewer: Viewer) -> dict[str, list[Row]]:

@@ -11,9 +11,9 @@ from django.utils.translation import gettext as _
 
 from monitor.conf import settings
 from monitor.models import Event
-from monitor.scope import MASK
 
 from . import figures
+from .payload import payload
 from .rows import Cell, Row
 from .viewer import Viewer
 
@@ -37,22 +37,10 @@ def query(viewer: Viewer) -> list[Row]:
     return [_row(event, may_read) for event in events]
 
 
-def payload(event: Event, text: str, may_read: bool) -> str:
-    """The text of a message, or its size for those who may not read it."""
-    if event.kind == Event.Kind.ERROR and may_read:
-        return f"{event.detail}: {text}"
-    if event.kind != Event.Kind.RECEIVE:
-        return event.detail
-    if not may_read:
-        return f"{MASK} {figures.size(event.size)}"
-    if text or not event.size:
-        return text
-    return _("binary, %s") % figures.size(event.size)
-
-
 def _row(event: Any, may_read: bool) -> Row:
     at = timezone.localtime(event.at)
-    code = f"{event.code} " if event.code else ""
+    page = reverse("admin:monitor_live_connection", args=[event.connection_id])
+    took = event.handler_us
     return Row(
         id=f"event-{event.pk}",
         cells=(
@@ -61,12 +49,28 @@ def _row(event: Any, may_read: bool) -> Row:
                 "user",
                 event.username or _("anonymous"),
                 kind="" if event.username else "anonymous",
-                url=reverse(
-                    "admin:monitor_live_connection", args=[event.connection_id]
-                ),
+                url=page,
             ),
             Cell("kind", event.get_kind_display(), kind=f"kind-{event.kind}"),
             Cell("path", event.path, title=event.path),
-            Cell("text", code + payload(event, event.start, may_read)),
+            _text(event, page, may_read),
+            Cell(
+                "took",
+                figures.handler_time(took),
+                title=figures.exact_handler_time(took),
+            ),
         ),
+    )
+
+
+def _text(event: Any, page: str, may_read: bool) -> Cell:
+    """What was said, or what happened; an error leads to what caused it."""
+    said = payload(event, event.start, may_read, whole=False)
+    cause = event.about_seq
+    return Cell(
+        "text",
+        said.text or said.note,
+        title=said.note if said.text else "",
+        kind="" if said.text else "omitted",
+        url=f"{page}#event-{cause}" if cause is not None else "",
     )

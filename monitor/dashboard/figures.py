@@ -37,6 +37,25 @@ def rate(per_second: float) -> str:
     return f"{per_second:.1f}" if 0 < per_second < 10 else number(per_second)
 
 
+def handler_time(microseconds: int | None) -> str:
+    """412 → "0.4 ms", 12 → "12 µs"; "" if it was not measured."""
+    if microseconds is None:
+        return ""
+    if microseconds < 100:
+        return exact_handler_time(microseconds)
+    milliseconds = microseconds / 1000
+    if milliseconds >= 1000:
+        return _("%.1f s") % (milliseconds / 1000)
+    if milliseconds >= 10:
+        return _("%.0f ms") % milliseconds
+    return _("%.1f ms") % milliseconds
+
+
+def exact_handler_time(microseconds: int | None) -> str:
+    """1204 → "1,204 µs"; "" if it was not measured."""
+    return "" if microseconds is None else _("%s µs") % exact(microseconds)
+
+
 def duration(span: timedelta) -> str:
     """The two that matter: "2 s", "12 min", "3 h", "5 d". As live.js does it."""
     seconds = max(int(span.total_seconds()), 0)

@@ -3,27 +3,24 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterator
 from typing import Any
 
 from django.contrib import messages
-from django.contrib.auth import get_user_model
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
-from django.urls import NoReverseMatch, reverse
+from django.urls import reverse
 from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 from django.views.decorators.http import require_GET, require_POST
 
 from monitor.conf import settings
-from monitor.models import Action, Connection, client_text
+from monitor.models import Action, Connection
 from monitor.processes.commands import announce
-from monitor.scope import began_at, clean
+from monitor.scope import clean
 
-from . import figures
+from . import facts, figures
 from .board import sections
-from .feed import payload
 from .viewer import Viewer
 
 EVENTS_SHOWN = 200
@@ -63,13 +60,13 @@ def connection(request: HttpRequest, pk: uuid.UUID, context: Context) -> HttpRes
             "title": str(connection),
             "connection": connection,
             "is_live": is_live,
-            "account": _account(connection, request),
+            "account": facts.account(connection, request),
             "bytes_in": figures.size(connection.bytes_in),
             "bytes_out": figures.size(connection.bytes_out),
-            "session": _session(connection),
-            "scope": _scope(connection),
+            "session": facts.session(connection),
+            "scope": facts.scope(connection),
             "events_shown": EVENTS_SHOWN,
-            "events": _events(connection, viewer),
+            "events": facts.events(connection, viewer, EVENTS_SHOWN),
             "actions": actions,
             "asked_by": _asked_by(actions),
             "reason_limit": REASON_LIMIT,
@@ -141,82 +138,6 @@ def _uuids(texts: list[str]) -> list[uuid.UUID]:
         return [uuid.UUID(text) for text in texts]
     except ValueError as error:
         raise Http404("No such connection") from error
-
-
-def _account(connection: Connection, request: HttpRequest) -> Context | None:
-    """Whose connection it is: the user as they are now, if they still exist."""
-    user_model = get_user_model()
-    users: Any = user_model._default_manager
-    user = users.filter(pk=connection.user_id).first()
-    if user is None:
-        return None
-    label = user_model._meta.label_lower.replace(".", "_")
-    try:
-        url = reverse(f"admin:{label}_change", args=[user.pk])
-    except NoReverseMatch:  # the project's admin has no page for users
-        url = ""
-    may_view = request.user.has_perm(
-        f"{user_model._meta.app_label}.view_{user_model._meta.model_name}"
-    )
-    return {
-        "user": user,
-        "groups": [group.name for group in user.groups.all()]
-        if hasattr(user, "groups")
-        else [],
-        "url": url if may_view else "",
-    }
-
-
-def _session(connection: Connection) -> Context | None:
-    facts = connection.scope.get("session")
-    if not facts:
-        return None
-    began = began_at(facts)
-    return {
-        **facts,
-        "began_at": began,
-        "age": timezone.now() - began if began else None,
-        "expires_at": connection.session_expires_at,
-    }
-
-
-def _scope(connection: Connection) -> list[tuple[str, list[tuple[str, str]]]]:
-    """The scope, a list of names and values for each of its entries.
-
-    But for the session, which has a place of its own.
-    """
-    return [
-        (name, list(_flat(name, value)))
-        for name, value in connection.scope.items()
-        if name != "session"
-    ]
-
-
-def _flat(name: str, value: Any) -> Iterator[tuple[str, str]]:
-    match value:
-        case dict():
-            for inner, item in value.items():
-                yield (
-                    inner,
-                    " ".join(" ".join(pair).strip() for pair in _flat("", item)),
-                )
-        case [str(host), port] if name in ("client", "server"):
-            yield "", client_text(host, port)
-        case list():
-            yield "", ", ".join(str(item) for item in value)
-        case _:
-            yield "", str(value)
-
-
-def _events(connection: Connection, viewer: Viewer) -> list[Context] | None:
-    if not viewer.may("view_event"):
-        return None
-    may_read = viewer.may("view_payload")
-    newest = connection.events.order_by("-at", "-seq")[:EVENTS_SHOWN]
-    return [
-        {"event": event, "payload": payload(event, event.text, may_read)}
-        for event in newest
-    ]
 
 
 def _asked_by(actions: list[Action]) -> str:

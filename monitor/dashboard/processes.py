@@ -31,7 +31,6 @@ def query(viewer: Viewer) -> list[Row]:
 
 
 def _row(process: Any) -> Row:
-    lost = process.dropped + process.failures + process.set_aside
     return Row(
         id=f"process-{process.pk}",
         cells=(
@@ -41,21 +40,30 @@ def _row(process: Any) -> Row:
             Cell("since", since=process.started_at),
             Cell("held", figures.exact(process.held)),
             Cell("journal", figures.size(process.journal_bytes)),
-            Cell(
-                "lost",
-                figures.exact(lost),
-                title=_(
-                    "%(dropped)d dropped, %(failures)d failures, %(aside)d set aside"
-                )
-                % {
-                    "dropped": process.dropped,
-                    "failures": process.failures,
-                    "aside": process.set_aside,
-                },
-                kind="bad" if lost else "",
-            ),
+            _lost(process),
         ),
     )
+
+
+def _lost(process: Any) -> Cell:
+    """What this process could not record, or not whole."""
+    lost = process.dropped + process.failures + process.set_aside
+    text = figures.exact(lost)
+    if process.shed:
+        text = _("%(lost)s, %(shed)s texts") % {
+            "lost": text,
+            "shed": figures.number(process.shed),
+        }
+    title = _(
+        "%(dropped)d dropped, %(failures)d failures, %(aside)d set aside, "
+        "%(shed)d texts left out"
+    ) % {
+        "dropped": process.dropped,
+        "failures": process.failures,
+        "aside": process.set_aside,
+        "shed": process.shed,
+    }
+    return Cell("lost", text, title=title, kind="bad" if lost or process.shed else "")
 
 
 def _state(process: Any) -> Cell:

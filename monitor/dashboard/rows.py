@@ -21,17 +21,22 @@ class Cell:
     kind: str = ""  # of class names, such as the kind of an event
     url: str = ""
     since: datetime | None = None  # the browser counts on from here
+    until: datetime | None = None  # the browser counts down to this
+    value: str = ""  # of a button that sends the section's form
+    label: str = ""  # the accessible name of that button
     points: tuple[float, ...] = ()  # of a sparkline, each from 0 to 1
 
     @property
     def shown(self) -> str:
-        """The text; a duration until now for a `since`.
+        """The text; how long since or until then for a time.
 
         Not kept in the cell, which would then change by itself as time goes by.
         """
-        if self.since is None:
-            return self.text
-        return figures.duration(timezone.now() - self.since)
+        if self.since is not None:
+            return figures.duration(timezone.now() - self.since)
+        if self.until is not None:
+            return figures.duration(self.until - timezone.now())
+        return self.text
 
 
 @dataclass(frozen=True)

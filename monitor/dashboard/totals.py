@@ -6,12 +6,13 @@ import time
 
 from django.db.models import Count
 from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
 
 from monitor.conf import settings
 from monitor.models import Connection, Process
 from monitor.processes.traffic import rates, series
 
-from . import figures
+from . import figures, gaps
 from .rows import Cell, Row
 from .viewer import Viewer
 
@@ -20,7 +21,7 @@ PERMISSION = "view_connection"
 
 
 def query(viewer: Viewer) -> list[Row]:
-    """One row: what all processes together do now. Two queries."""
+    """One row: what all processes together do now. Three queries."""
     live = Connection.objects.live().aggregate(
         connections=Count("pk"), users=Count("user_id", distinct=True)
     )
@@ -40,9 +41,18 @@ def query(viewer: Viewer) -> list[Row]:
                 Cell("out_minute", points=_points([bucket[1] for bucket in minute])),
                 Cell("cut", _cut(live["connections"])),
                 Cell("lost", figures.number(lost), kind="bad" if lost else ""),
+                _gaps(viewer),
             ),
         )
     ]
+
+
+def _gaps(viewer: Viewer) -> Cell:
+    count = gaps.lately().count() if viewer.may(gaps.PERMISSION) else 0
+    if not count:
+        return Cell("gaps")
+    text = ngettext("▲ %d gap in 24 h", "▲ %d gaps in 24 h", count)
+    return Cell("gaps", text % count, kind="bad", url="#gaps-title")
 
 
 def _cut(count: int) -> str:

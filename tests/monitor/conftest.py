@@ -1,15 +1,18 @@
+import uuid
+
 import pytest
 from asgiref.sync import sync_to_async
 from channels.auth import AuthMiddlewareStack
 from channels.generic.websocket import AsyncWebsocketConsumer
 from channels.testing import WebsocketCommunicator
 from django.contrib.auth import get_user_model
-from django.contrib.auth.models import Group
+from django.contrib.auth.models import Group, Permission
 from django.test import Client
 from django.urls import path
+from django.utils import timezone
 
 from monitor.middleware import MonitorMiddleware
-from monitor.models import Connection, Event
+from monitor.models import Connection, Event, Process
 from monitor.processes.local import local_process
 from monitor.routing import MonitorRouter
 
@@ -84,6 +87,71 @@ def headers_of():
         ]
 
     return sync_to_async(headers_of)
+
+
+@pytest.fixture
+def connection(db):
+    """A connection of ana's that is open, and said one thing."""
+    now = timezone.now()
+    process = Process.objects.create(
+        name="web-1", host="here", pid=1, started_at=now, seen_at=now
+    )
+    connection = Connection.objects.create(
+        process=process,
+        username="ana",
+        path="/ws/chat/",
+        client_host="192.0.2.7",
+        client_port=52024,
+        opened_at=now,
+        accepted_at=now,
+        active_at=now,
+        scope={"path": "/ws/chat/", "headers": {"user-agent": "<b>Mozilla</b>"}},
+    )
+    recorded_event(connection, 1, text="between you and me", size=18)
+    return connection
+
+
+def recorded_event(connection, seq, kind=Event.Kind.RECEIVE, **facts):
+    """Write an event of a connection, as if it had been recorded."""
+    return Event.objects.create(
+        seq=seq,
+        connection=connection,
+        kind=kind,
+        at=timezone.now(),
+        username=connection.username,
+        path=connection.path,
+        client=connection.client,
+        **facts,
+    )
+
+
+@pytest.fixture
+def client_of(db):
+    """A browser of a member of staff in a group, or with certain permissions."""
+
+    def client_of(group=None, *permissions, staff=True):
+        user = get_user_model().objects.create_user(uuid.uuid4().hex, is_staff=staff)
+        if group:
+            user.groups.add(Group.objects.get(name=group))
+        user.user_permissions.set(Permission.objects.filter(codename__in=permissions))
+        client = Client()
+        client.force_login(user)
+        client.user = user
+        return client
+
+    return client_of
+
+
+@pytest.fixture
+def olga(client_of):
+    """The browser of an operator."""
+    return client_of("Monitor operators")
+
+
+@pytest.fixture
+def vera(client_of):
+    """The browser of a viewer."""
+    return client_of("Monitor viewers")
 
 
 async def stored():

@@ -1,63 +1,14 @@
 import uuid
 
 import pytest
-from django.contrib.auth import get_user_model
-from django.contrib.auth.models import Group, Permission
 from django.test import Client
 from django.utils import timezone
 
-from monitor.models import Action, Connection, Event, Process
+from monitor.models import Action, Connection, Event
 
 pytestmark = pytest.mark.django_db(transaction=True)
 LIVE = "/admin/monitor/live/"
-PAGES = ["connection", "event", "action"]
-
-
-@pytest.fixture
-def connection():
-    now = timezone.now()
-    process = Process.objects.create(
-        name="web-1", host="here", pid=1, started_at=now, seen_at=now
-    )
-    connection = Connection.objects.create(
-        process=process,
-        username="ana",
-        path="/ws/chat/",
-        client_host="192.0.2.7",
-        client_port=52024,
-        opened_at=now,
-        accepted_at=now,
-        active_at=now,
-        scope={"path": "/ws/chat/", "headers": {"user-agent": "<b>Mozilla</b>"}},
-    )
-    Event.objects.create(
-        seq=1,
-        connection=connection,
-        kind=Event.Kind.RECEIVE,
-        at=now,
-        username="ana",
-        path="/ws/chat/",
-        client="192.0.2.7:52024",
-        text="between you and me",
-        size=18,
-    )
-    return connection
-
-
-@pytest.fixture
-def client_of():
-    """A browser of a member of staff in a group, or with certain permissions."""
-
-    def client_of(group=None, *permissions, staff=True):
-        user = get_user_model().objects.create_user(uuid.uuid4().hex, is_staff=staff)
-        if group:
-            user.groups.add(Group.objects.get(name=group))
-        user.user_permissions.set(Permission.objects.filter(codename__in=permissions))
-        client = Client()
-        client.force_login(user)
-        return client
-
-    return client_of
+PAGES = ["connection", "event", "action", "gap"]
 
 
 def ask_for(client, *connections, reason="too loud", **more):
@@ -130,7 +81,7 @@ def test_sections_need_their_own_rights(client_of, connection):
     page = client.get(f"{LIVE}{connection.pk}/").text
 
     assert 'id="connections-rows"' in dashboard
-    for section in ("feed", "actions", "processes"):
+    for section in ("gaps", "feed", "actions", "processes"):
         assert f'id="{section}-rows"' not in dashboard
     assert "receive" not in page
 
@@ -139,7 +90,8 @@ def test_records_can_neither_be_added_nor_changed_nor_deleted(client_of, connect
     olga = client_of("Monitor operators")
     event = Event.objects.get()
 
-    for path in ("connection/add/", "event/add/", f"event/{event.pk}/delete/"):
+    paths = ("connection/add/", "event/add/", "gap/add/", f"event/{event.pk}/delete/")
+    for path in paths:
         assert olga.get(f"/admin/monitor/{path}").status_code == 403
     olga.post(f"/admin/monitor/event/{event.pk}/change/", {"text": "other"})
 
@@ -153,7 +105,10 @@ def test_records_can_neither_be_added_nor_changed_nor_deleted(client_of, connect
         ("connection", "cause__exact=client"),
         ("connection", "closed_at__isempty=1"),
         ("event", "q=ana"),
+        ("connection", "cause__exact=protocol"),
         ("event", "kind__exact=receive"),
+        ("event", "omission__exact=policy"),
+        ("gap", "kind__exact=dropped"),
         ("action", "q=olga"),
         ("action", "result__exact=pending"),
     ],
@@ -240,7 +195,7 @@ def test_the_dashboard_asks_the_same_number_of_queries_for_many(
         connection.pk = uuid.uuid4()
         connection.save(force_insert=True)
 
-    with django_assert_max_num_queries(12):
+    with django_assert_max_num_queries(13):
         assert olga.get(LIVE).text.count('<tr id="connection-') == 51
 
 

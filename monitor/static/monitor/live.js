@@ -134,8 +134,9 @@ function duration(seconds) {
 
 function tickClocks() {
   const now = Date.now() - clockSkew;
-  for (const time of live.querySelectorAll("time[data-since]")) {
-    const text = duration((now - Date.parse(time.dateTime)) / 1000);
+  for (const time of live.querySelectorAll("time:is([data-since], [data-until])")) {
+    const passed = (now - Date.parse(time.dateTime)) / 1000;
+    const text = duration("until" in time.dataset ? -passed : passed);
     if (time.textContent !== text) time.textContent = text;
   }
 }
