@@ -1,3 +1,3 @@
 """The monitor's place in the Django admin."""
 
-from . import live, records  # noqa: F401  (they register themselves)
+from . import live, orders, records  # noqa: F401  (they register themselves)

@@ -11,7 +11,7 @@ from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse
 from django.urls import path
 
-from monitor.dashboard import pages
+from monitor.dashboard import pages, tracing
 from monitor.models import Live
 
 from .readonly import ReadOnlyAdmin
@@ -42,6 +42,16 @@ class LiveAdmin(ReadOnlyAdmin):
                 view(self.actions_fragment),
                 name="monitor_live_actions",
             ),
+            path(
+                "<uuid:pk>/trace/",
+                view(self.trace_asked),
+                name="monitor_live_trace",
+            ),
+            path(
+                "traces/stop/",
+                view(self.stop_asked),
+                name="monitor_live_stop_trace",
+            ),
         ]
 
     def live_page(self, request: HttpRequest) -> HttpResponse:
@@ -54,9 +64,16 @@ class LiveAdmin(ReadOnlyAdmin):
         return pages.actions(request, pk)
 
     def disconnect_asked(self, request: HttpRequest) -> HttpResponse:
-        if not request.user.has_perm("monitor.disconnect_connection"):
-            raise PermissionDenied
+        _demand("disconnect_connection", request)
         return pages.disconnect(request)
+
+    def trace_asked(self, request: HttpRequest, pk: UUID) -> HttpResponse:
+        _demand("add_trace", request)
+        return tracing.start_for_connection(request, pk)
+
+    def stop_asked(self, request: HttpRequest) -> HttpResponse:
+        _demand("change_trace", request)
+        return tracing.stop_one(request)
 
     def _guarded(self, page: Callable[..., HttpResponse]) -> Callable[..., Any]:
         """Ask visitors to log in, and refuse those who have and may not look."""
@@ -80,3 +97,8 @@ class LiveAdmin(ReadOnlyAdmin):
 
     def _context(self, request: HttpRequest) -> dict[str, Any]:
         return {**self.admin_site.each_context(request), "opts": self.opts}
+
+
+def _demand(permission: str, request: HttpRequest) -> None:
+    if not request.user.has_perm(f"monitor.{permission}"):
+        raise PermissionDenied

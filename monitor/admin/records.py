@@ -11,26 +11,29 @@ from django.db.models import QuerySet, Value
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.urls import reverse
+from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.text import Truncator
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
-from monitor.dashboard import figures, gaps
+from monitor.dashboard import figures, gaps, traces
 from monitor.dashboard.payload import Payload, payload
-from monitor.models import Action, Connection, Event, Gap
+from monitor.models import Action, Connection, Event, Gap, Trace
 
 from .readonly import KeptWholeAdmin
 
 TEXT_SHOWN = 120  # characters in a list
+TRACE_TEXT_SHOWN = 600  # characters in the list of a trace's messages
+OF_TRACE = "trace__id__exact"  # in the address of that list
 
 
-def link_to_connection(key: UUID | None) -> str:
+def link_to_connection(key: UUID | None, text: str = "") -> str:
     """A link to a connection's page; a dash if it is not known any more."""
     if key is None:
         return "–"
     url = reverse("admin:monitor_live_connection", args=[key])
-    return format_html('<a href="{}">{}</a>', url, key)
+    return format_html('<a href="{}">{}</a>', url, text or key)
 
 
 @admin.register(Connection)
@@ -76,12 +79,15 @@ class ConnectionAdmin(KeptWholeAdmin):
 
 @admin.register(Event)
 class EventAdmin(KeptWholeAdmin):
+    """All events; or the messages of one trace, if the address asks for it."""
+
     list_display = [
         *("moment", "kind_shown", "who", "path", "client", "shown", "size", "took")
     ]
     list_filter = ["kind", "omission", "at", "connection__process"]
     list_select_related = False
     date_hierarchy = "at"
+    change_list_template = "monitor/events.html"
     change_form_template = "monitor/event.html"
 
     class Media:
@@ -96,12 +102,24 @@ class EventAdmin(KeptWholeAdmin):
             "traceback": _payload(obj).traceback,
             "took_exactly": obj.handler_us is not None,
             "cause": obj.about_seq is not None,
+            "trace_page": obj.trace_id is not None,
         }
         return [
             *("moment", "kind_shown", "who", "path", "client", "whole"),
             *(name for name, is_there in parts.items() if is_there),
             *("connection_page", "seq"),
         ]
+
+    def get_list_display(self, request: HttpRequest) -> Any:
+        if OF_TRACE not in request.GET:
+            return super().get_list_display(request)
+        return [
+            *("clock", "direction", "who", "connection_link", "said", "size", "took")
+        ]
+
+    def get_list_filter(self, request: HttpRequest) -> Any:
+        # The texts need the room.
+        return [] if OF_TRACE in request.GET else super().get_list_filter(request)
 
     def get_search_fields(self, request: HttpRequest) -> list[str]:
         # A search that finds a word tells that it is there.
@@ -123,13 +141,36 @@ class EventAdmin(KeptWholeAdmin):
             return events.annotate(readable=Value(True))
         return events.defer("text").annotate(readable=Value(False))
 
+    def changelist_view(
+        self, request: HttpRequest, extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        key = request.GET.get(OF_TRACE, "")
+        trace = Trace.objects.filter(pk=key).first() if key.isdecimal() else None
+        if trace is not None and request.user.has_perm("monitor.view_trace"):
+            title = gettext("Messages traced: %s") % trace
+            facts = {"trace": trace, "progress": traces.progress(trace)}
+            facts |= {"title": title, "state": traces.state(trace)}
+            extra_context = {**facts, **(extra_context or {})}
+        return super().changelist_view(request, extra_context)
+
     @admin.display(description=_("time"), ordering="at")
     def moment(self, event: Event) -> str:
         return figures.moment(event.at)
 
+    @admin.display(description=_("time"), ordering="at")
+    def clock(self, event: Event) -> str:
+        at = timezone.localtime(event.at)
+        html = '<time datetime="{}" title="{}">{}</time>'
+        return format_html(html, at.isoformat(), at.isoformat(), figures.clock(at))
+
     @admin.display(description=_("kind"), ordering="kind")
     def kind_shown(self, event: Event) -> str:
         return _coloured(event, event.get_kind_display())
+
+    @admin.display(description=_("direction"), ordering="kind")
+    def direction(self, event: Event) -> str:
+        is_out = event.kind == Event.Kind.SEND
+        return _coloured(event, gettext("out") if is_out else gettext("in"))
 
     @admin.display(description=_("user"), ordering="username")
     def who(self, event: Event) -> str:
@@ -138,6 +179,10 @@ class EventAdmin(KeptWholeAdmin):
     @admin.display(description=_("text"))
     def shown(self, event: Any) -> str:
         return Truncator(str(_payload(event))).chars(TEXT_SHOWN)
+
+    @admin.display(description=_("text"))
+    def said(self, event: Any) -> str:
+        return _said(_payload(event), TRACE_TEXT_SHOWN)
 
     @admin.display(description=_("text"))
     def whole(self, event: Any) -> str:
@@ -171,6 +216,16 @@ class EventAdmin(KeptWholeAdmin):
         words = f"{found.get_kind_display()}, {number}"
         return format_html('<a href="{}">{}</a>', url, words)
 
+    @admin.display(description=_("trace"))
+    def trace_page(self, event: Event) -> str:
+        url = reverse("admin:monitor_trace_change", args=[event.trace_id])
+        return format_html('<a href="{}">{}</a>', url, event.trace_id)
+
+    @admin.display(description=_("connection"))
+    def connection_link(self, event: Event) -> str:
+        text = f"{event.path} {event.client}"
+        return link_to_connection(event.connection_id, text)
+
     @admin.display(description=_("connection"))
     def connection_page(self, event: Event) -> str:
         return link_to_connection(event.connection_id)
@@ -184,11 +239,12 @@ def _coloured(event: Event, word: str) -> str:
     return _html('<span class="cell kind-{}">{}</span>', event.kind, word)
 
 
-def _said(said: Payload) -> str:
+def _said(said: Payload, limit: int | None = None) -> str:
     """A text as it was sent, and what is to be noted of it set apart."""
+    text = said.text if limit is None else Truncator(said.text).chars(limit)
     space = " " if said.text and said.note else ""
     html = '<span class="said">{}</span>{}<span class="omitted">{}</span>'
-    return _html(html, said.text, space, said.note)
+    return _html(html, text, space, said.note)
 
 
 def _html(html: str, *values: Any) -> str:

@@ -9,7 +9,7 @@ from typing import Any
 
 from django.template.loader import render_to_string
 
-from . import actions, connections, feed, gaps, processes, totals
+from . import actions, connections, feed, gaps, processes, totals, traces
 from .rows import Cell, Row
 from .viewer import Viewer
 
@@ -19,7 +19,7 @@ ROWS_AT_ONCE = 10
 FRAGMENTS_AT_ONCE = 100
 
 SECTIONS: tuple[ModuleType, ...] = (
-    *(totals, gaps, connections, feed, actions, processes),
+    *(totals, gaps, connections, feed, traces, actions, processes),
 )
 
 

@@ -13,8 +13,9 @@ from django.utils import timezone
 from monitor.models import Connection, client_text
 from monitor.scope import began_at
 
-from . import figures
+from . import figures, tracing
 from .payload import payload
+from .policies import in_force
 from .viewer import Viewer
 
 Context = dict[str, Any]
@@ -84,6 +85,15 @@ def _flat(name: str, value: Any) -> Iterator[tuple[str, str]]:
             yield "", ", ".join(str(item) for item in value)
         case _:
             yield "", str(value)
+
+
+def recording(connection: Connection, viewer: Viewer) -> Context:
+    """What is kept of the connection's messages now, and for which traces."""
+    return {
+        "in_force": in_force(connection),
+        "may_open_policy": viewer.may("view_capturepolicy"),
+        "traces": tracing.going_on(connection) if viewer.may("view_trace") else [],
+    }
 
 
 def events(connection: Connection, viewer: Viewer, limit: int) -> list[Context] | None:

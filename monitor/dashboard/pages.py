@@ -11,7 +11,7 @@ from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse
 from django.utils import timezone
 from django.utils.translation import gettext as _
-from django.utils.translation import ngettext
+from django.utils.translation import gettext_lazy, ngettext
 from django.views.decorators.http import require_GET, require_POST
 
 from monitor.conf import settings
@@ -19,11 +19,17 @@ from monitor.models import Action, Connection
 from monitor.processes.commands import announce
 from monitor.scope import clean
 
-from . import facts, figures
+from . import facts, figures, tracing
 from .board import sections
+from .forms import LARGEST
 from .viewer import Viewer
 
 EVENTS_SHOWN = 200
+TRACE_MINUTES = {
+    10: gettext_lazy("10 minutes"),
+    60: gettext_lazy("1 hour"),
+    1440: gettext_lazy("24 hours"),
+}
 REASON_LIMIT = 120  # characters; a close frame takes 123 bytes (RFC 6455, 5.5)
 Context = dict[str, Any]
 
@@ -41,6 +47,8 @@ def live(request: HttpRequest, context: Context) -> HttpResponse:
             "is_recording": settings.ENABLED,
             "sections": sections(viewer),
             "may_disconnect": viewer.may("disconnect_connection"),
+            "may_trace": viewer.may("add_trace"),
+            "may_stop": viewer.may("change_trace"),
         },
     )
 
@@ -52,6 +60,7 @@ def connection(request: HttpRequest, pk: uuid.UUID, context: Context) -> HttpRes
     connection = get_object_or_404(Connection.objects.select_related("process"), pk=pk)
     is_live = Connection.objects.live().filter(pk=pk).exists()
     actions = _actions(pk, viewer)
+    may_trace = viewer.may("add_trace")
     return render(
         request,
         "monitor/connection.html",
@@ -64,9 +73,13 @@ def connection(request: HttpRequest, pk: uuid.UUID, context: Context) -> HttpRes
             "bytes_in": figures.size(connection.bytes_in),
             "bytes_out": figures.size(connection.bytes_out),
             "session": facts.session(connection),
+            "recording": facts.recording(connection, viewer),
             "scope": facts.scope(connection),
             "events_shown": EVENTS_SHOWN,
             "events": facts.events(connection, viewer, EVENTS_SHOWN),
+            "subjects": tracing.subjects(connection) if may_trace else {},
+            "durations": TRACE_MINUTES,
+            "largest": LARGEST,
             "actions": actions,
             "asked_by": _asked_by(actions),
             "reason_limit": REASON_LIMIT,

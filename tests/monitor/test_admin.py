@@ -8,7 +8,7 @@ from monitor.models import Action, Connection, Event
 
 pytestmark = pytest.mark.django_db(transaction=True)
 LIVE = "/admin/monitor/live/"
-PAGES = ["connection", "event", "action", "gap"]
+PAGES = ["connection", "event", "action", "gap", "trace", "capturepolicy"]
 
 
 def ask_for(client, *connections, reason="too loud", **more):
@@ -81,7 +81,7 @@ def test_sections_need_their_own_rights(client_of, connection):
     page = client.get(f"{LIVE}{connection.pk}/").text
 
     assert 'id="connections-rows"' in dashboard
-    for section in ("gaps", "feed", "actions", "processes"):
+    for section in ("gaps", "feed", "traces", "actions", "processes"):
         assert f'id="{section}-rows"' not in dashboard
     assert "receive" not in page
 
@@ -109,6 +109,9 @@ def test_records_can_neither_be_added_nor_changed_nor_deleted(client_of, connect
         ("event", "kind__exact=receive"),
         ("event", "omission__exact=policy"),
         ("gap", "kind__exact=dropped"),
+        ("trace", "q=ana"),
+        ("trace", "finished_at__isempty=1"),
+        ("capturepolicy", "q=chat"),
         ("action", "q=olga"),
         ("action", "result__exact=pending"),
     ],
