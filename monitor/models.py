@@ -367,7 +367,7 @@ class Trace(models.Model):
     """Every message of some connections, both ways, for a while."""
 
     LONGEST = timedelta(hours=24)
-    LARGEST = 50 * 2**20  # bytes
+    LARGEST = 50 * 10**6  # bytes
 
     class Kind(models.TextChoices):
         USER = "user", _("user")

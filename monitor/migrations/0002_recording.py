@@ -51,7 +51,7 @@ class Migration(migrations.Migration):
                 ('asked_by_name', models.CharField(max_length=255, verbose_name='asked by')),
                 ('started_at', models.DateTimeField(auto_now_add=True, verbose_name='started')),
                 ('ends_at', models.DateTimeField(verbose_name='ends')),
-                ('bytes_limit', models.BigIntegerField(default=52428800, verbose_name='size limit')),
+                ('bytes_limit', models.BigIntegerField(default=50000000, verbose_name='size limit')),
                 ('bytes_kept', models.BigIntegerField(default=0, verbose_name='size')),
                 ('finished_at', models.DateTimeField(blank=True, null=True, verbose_name='finished')),
                 ('result', models.CharField(blank=True, choices=[('', 'running'), ('expired', 'its time was over'), ('full', 'its size was reached'), ('stopped', 'stopped by staff')], max_length=20, verbose_name='result')),
