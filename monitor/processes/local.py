@@ -107,23 +107,23 @@ class LocalProcess:
                 return seq
             self.shed += 1
             message[lines.TEXT], message[lines.OMISSION] = "", Event.Omission.FULL
-        self._append(message)
+        text = orjson.dumps(message, option=orjson.OPT_APPEND_NEWLINE)
+        journal.append(text, self.rules.segment_size)
         self.seq = seq
+        if not self.writer.awake:
+            self.writer.wake()
         return seq
 
     def note(self, event: lines.Event) -> int:
         """Append an event to the journal; return its number. OSError if the disk
         refuses it."""
         seq = event["seq"] = self.seq + 1
-        self._append(event)
-        self.seq = seq
-        return seq
-
-    def _append(self, line: lines.Message | lines.Event) -> None:
-        text = orjson.dumps(line, option=orjson.OPT_APPEND_NEWLINE)
+        text = orjson.dumps(event, option=orjson.OPT_APPEND_NEWLINE)
         self.journal.append(text, self.rules.segment_size)
+        self.seq = seq
         if not self.writer.awake:
             self.writer.wake()
+        return seq
 
     def wake(self) -> None:
         """Look at once for what staff asked. From any thread."""

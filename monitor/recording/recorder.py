@@ -137,7 +137,12 @@ class Recorder:
     async def receive(self) -> dict[str, Any]:
         """Pass a message on to the application, once it is in the journal."""
         if self.handled is not None:
-            self.let_go()
+            # The application had the last one until now, when it asks for the next.
+            self.handler_us = (perf_counter_ns() - self.handed_at) // 1000
+            self.handled_seq = self.handled
+            self.handled = self.handled_message = None
+            if not self.touched:
+                self.process.touch(self)
         message = await self.server_receive()
         try:
             if message["type"] == "websocket.receive":
@@ -268,7 +273,7 @@ class Recorder:
         subprotocol = TOKEN.sub(MASK, message.get("subprotocol") or "")
         self.note(Kind.ACCEPT, subprotocol=clean(subprotocol, 255))
 
-    # The next three run for every message: they spell out what a helper would say,
+    # The next two run for every message: they spell out what a helper would say,
     # because in Python a call costs as much as the work.
 
     def received(self, message: dict[str, Any]) -> None:
@@ -277,10 +282,14 @@ class Recorder:
         self.active_at = time_ns() // 1000
         if self.rules is not process.rules or self.tracing is not None:
             self.obey()
+        assert self.rules is not None
         capture = self.capture
         if not capture.counts or self.ended:
             return
-        text, size, omission = self.keep(message)
+        kept = keep(message, capture.limit)
+        text, size, omission = (
+            kept if self.rules.redact is None else self.redacted(kept)
+        )
         self.messages_in += 1
         self.bytes_in += size
         process.messages_in += 1
@@ -294,14 +303,6 @@ class Recorder:
         self.handled_message = message
         self.handed_at = perf_counter_ns()
 
-    def let_go(self) -> None:
-        """Note how long the application had a message: it asks for the next one."""
-        self.handler_us = (perf_counter_ns() - self.handed_at) // 1000
-        self.handled_seq = self.handled
-        self.handled = self.handled_message = None
-        if not self.touched:
-            self.process.touch(self)
-
     def sent(self, message: dict[str, Any]) -> None:
         """Count a message, and note it if it is traced."""
         process = self.process
@@ -310,25 +311,29 @@ class Recorder:
             self.obey()
         if not self.capture.counts or self.ended:
             return
+        text = message.get("text")
         self.messages_out += 1
-        self.bytes_out += message_size(message)
+        if text is not None and text.isascii():
+            self.bytes_out += len(text)
+        else:
+            self.bytes_out += message_size(message)
         process.messages_out += 1
         if not self.touched:
             process.touch(self)
         if self.tracing is not None:
-            process.note_message(self._line(SEND, *self.keep(message)))
+            kept = self.redacted(keep(message, self.capture.limit))
+            process.note_message(self._line(SEND, *kept))
 
-    def keep(self, message: dict[str, Any]) -> Kept:
-        """What is kept of a message, as the rules want it."""
-        kept = keep(message, self.capture.limit)
+    def redacted(self, kept: Kept) -> Kept:
+        """What the project's own function leaves of a message."""
         assert self.rules is not None
+        assert self.subject is not None
         if self.rules.redact is None or not kept[0]:
             return kept
-        assert self.subject is not None
         try:
             return redacted(kept, self.rules.redact, self.subject.path)
         except Exception:
-            # The project's own function; what it could not see to is not kept.
+            # Whatever it raises: what it could not see to is not kept.
             self.process.count_failure("MONITOR_REDACT failed; a text is not kept")
             return "", kept[1], Omission.REDACTION
 

@@ -173,13 +173,16 @@ class Batch:
             process.update(stored_seq=self.seq)
 
     def _add_message(self, line: lines.Message) -> None:
-        seq, key, kind, at, *counts = line[: lines.TEXT]
-        text, size, omission, trace_id, handled_seq, handler_us = line[lines.TEXT :]
-        if self._is_new(seq, at):
-            row = [
-                *(key, seq, kind, at, *self.progress.identity(key)),
-                *(text, size, omission, trace_id, None),
-            ]
+        seq, key, kind, at, n_in, n_out, b_in, b_out, *rest = line
+        text, size, omission, trace_id, handled_seq, handler_us = rest
+        # The usual case first: the next one of a connection that is known.
+        if seq == self.seq + 1:
+            self.seq, self.last_at, is_new = seq, at, True
+        else:
+            is_new = self._is_new(seq, at)
+        if is_new:
+            identity = self.progress.identities.get(key) or self.progress.identity(key)
+            row = [key, seq, kind, at, *identity, text, size, omission, trace_id, None]
             self._by_seq[seq] = row
             self.messages.append(row)
             if omission == FULL:
@@ -187,9 +190,12 @@ class Batch:
             if trace_id is not None:
                 self.traced[trace_id] = self.traced.get(trace_id, 0) + len(text)
         if handled_seq is not None:
-            self.took(key, handled_seq, handler_us)
+            if handled := self._by_seq.get(handled_seq):
+                handled[HANDLER_US] = handler_us
+            else:
+                self.took(key, handled_seq, handler_us)
         if self.progress.is_replay:
-            self.patch(key, at, counts)
+            self.patch(key, at, (n_in, n_out, b_in, b_out))
 
     def _add_event(self, line: lines.Event) -> None:
         seq, key, at = line["seq"], line["id"], line["at"]
