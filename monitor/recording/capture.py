@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Callable
 from typing import Any
 
@@ -94,7 +95,12 @@ def user_row(scope: dict[str, Any]) -> dict[str, Any]:
     user = authenticated_user(scope)
     if user is None:
         return {"user_id": None, "username": ""}
-    return {"user_id": str(user.pk), "username": clean(user.get_username(), 255)}
+    return {"user_id": key_text(user.pk), "username": clean(user.get_username(), 255)}
+
+
+def key_text(key: Any) -> str:
+    """A primary key as the journal has it; a UUID as 32 hexadecimal digits."""
+    return key.hex if isinstance(key, uuid.UUID) else str(key)
 
 
 def _client(scope: dict[str, Any]) -> tuple[str, int | None]:

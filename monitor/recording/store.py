@@ -17,6 +17,7 @@ from monitor.models import Connection, Event, Gap, Process, Trace, client_text
 from monitor.turns import taking_turns
 
 from . import lines, statements
+from .capture import key_text
 
 Kind = Event.Kind
 FULL = Event.Omission.FULL.value
@@ -200,6 +201,7 @@ class Batch:
     def _add_event(self, line: lines.Event) -> None:
         seq, key, at = line["seq"], line["id"], line["at"]
         if "row" in line:
+            uuid.UUID(key)  # or ValueError: SQLite would take anything
             self.progress.identities[key] = _identity(line["row"])
         if self._is_new(seq, at):
             row = [
@@ -309,11 +311,8 @@ def _stored_identity(connection_id: str) -> Identity:
     row = rows.values(*names).first()
     if row is None:
         return NOBODY  # its row was set aside
-    return _identity(row | {"user_id": _text(row["user_id"])})
-
-
-def _text(key: Any) -> str | None:
-    return None if key is None else str(key)
+    user_id = None if row["user_id"] is None else key_text(row["user_id"])
+    return _identity(row | {"user_id": user_id})
 
 
 def _connection(process_id: str, record: Row) -> Row:
