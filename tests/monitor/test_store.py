@@ -111,6 +111,8 @@ def test_storing_tells_whether_connections_opened_or_closed():
         b"{}",
         message(4, kind=None),
         message(4, at="yesterday"),
+        message(4, text={"no": "text"}),
+        message(4, size=2**63),
         message(4, id="no uuid"),
     ],
 )
