@@ -44,6 +44,7 @@ from channels.generic.websocket import JsonWebsocketConsumer
 from channels.routing import ProtocolTypeRouter
 from django.urls import path
 from monitor.dashboard.routing import websocket_urlpatterns as monitor_urlpatterns
+from monitor.lifespan import lifespan
 from monitor.middleware import MonitorMiddleware
 from monitor.origin import SameOriginOnly
 from monitor.routing import MonitorRouter
@@ -54,7 +55,9 @@ class Prices(JsonWebsocketConsumer):
 
 router = MonitorRouter([path("prices/", Prices.as_asgi()), *monitor_urlpatterns])
 websocket = AuthMiddlewareStack(MonitorMiddleware(SameOriginOnly(router)))
-application = ProtocolTypeRouter({"http": http, "websocket": websocket})
+application = ProtocolTypeRouter(
+    {"http": http, "websocket": websocket, "lifespan": lifespan}
+)
 """
 
 LOG_IN = """
@@ -178,3 +181,19 @@ async def test_its_connections_are_closed_by_the_next_start(project):
 
     texts = "select text from monitor_event where kind = 'receive'"
     assert project.rows(texts) == [('{"of": 1}',)]
+
+
+async def test_a_stop_stores_everything_without_our_own_server(project):
+    project.start()
+    async with project.connect("/prices/", "zoe") as prices:
+        for number in range(50):
+            await prices.send(f'{{"of": {number}}}')
+            await prices.recv()
+        project.stop()
+
+    counted = project.rows("select count(*) from monitor_event where kind = 'receive'")
+    assert counted == [(50,)]
+    assert project.rows("select cause from monitor_connection") == [("server",)]
+    stopped = "select stopped_at is not null, lost from monitor_process"
+    assert project.rows(stopped) == [(1, 0)]
+    assert list((project.data_dir / "monitor-journal").iterdir()) == []
