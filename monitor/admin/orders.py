@@ -22,13 +22,32 @@ from monitor.processes.commands import announce
 from .readonly import KeptWholeAdmin
 
 
+class StateFilter(admin.SimpleListFilter):
+    """Traces that go on, or that are over."""
+
+    title = _("state")
+    parameter_name = "state"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> Any:
+        return [("running", _("running")), ("over", _("over"))]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Trace]) -> Any:
+        running = Trace.objects.running()
+        match self.value():
+            case "running":
+                return queryset.filter(pk__in=running)
+            case "over":
+                return queryset.exclude(pk__in=running)
+        return queryset
+
+
 @admin.register(Trace)
 class TraceAdmin(KeptWholeAdmin):
     """Traces are started and stopped; what they are about is never changed."""
 
     form = TraceForm
-    list_display = ["what", "state", "size", "asked_by_name", "started"]
-    list_filter = [("finished_at", admin.EmptyFieldListFilter)]
+    list_display = ["what", "state", "kept", "asked_by_name", "started"]
+    list_filter = [StateFilter]
     date_hierarchy = "started_at"
     search_fields = ["value", "asked_by_name"]
     fields = ["kind", "value", "minutes", "mebibytes"]
@@ -109,6 +128,10 @@ class TraceAdmin(KeptWholeAdmin):
         return traces.state(trace).text
 
     @admin.display(description=_("size"), ordering="bytes_kept")
+    def kept(self, trace: Trace) -> str:
+        return figures.size(trace.bytes_kept)
+
+    @admin.display(description=_("size"))
     def size(self, trace: Trace) -> str:
         return traces.progress(trace)
 

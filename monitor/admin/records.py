@@ -81,9 +81,7 @@ class ConnectionAdmin(KeptWholeAdmin):
 class EventAdmin(KeptWholeAdmin):
     """All events; or the messages of one trace, if the address asks for it."""
 
-    list_display = [
-        *("moment", "kind_shown", "who", "path", "client", "shown", "size", "took")
-    ]
+    list_display = ["moment", "kind_shown", "who", "path", "shown", "size", "took"]
     list_filter = ["kind", "omission", "at", "connection__process"]
     list_select_related = False
     date_hierarchy = "at"

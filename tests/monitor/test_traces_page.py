@@ -205,6 +205,17 @@ def test_several_traces_are_stopped_from_their_list(olga, trace):
     assert not Trace.objects.running().exists()
 
 
+def test_the_list_tells_running_traces_from_others(vera, trace):
+    facts = {"ends_at": trace.ends_at, "finished_at": timezone.now()}
+    Trace.objects.create(kind="user", value="bruno", result="stopped", **facts)
+
+    running = vera.get(f"{LIST}?state=running").text
+    over = vera.get(f"{LIST}?state=over").text
+
+    assert ("user ana" in running, "user bruno" in running) == (True, False)
+    assert ("user ana" in over, "user bruno" in over) == (False, True)
+
+
 def test_a_viewer_sees_traces_but_neither_starts_nor_stops_them(
     vera, connection, trace
 ):
