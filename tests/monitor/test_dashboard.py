@@ -1,6 +1,7 @@
 import asyncio
 import json
 import re
+from datetime import timedelta
 
 import pytest
 from asgiref.sync import sync_to_async
@@ -8,11 +9,14 @@ from django.contrib.auth import get_user_model
 from django.contrib.auth.models import Group
 from django.contrib.sessions.models import Session
 from django.urls import path
+from django.utils import timezone
 
 from monitor.dashboard.routing import websocket_urlpatterns
-from monitor.models import Action, Connection, Event, Process
+from monitor.models import Action, Connection, Event, Gap, Process, Trace
 from monitor.processes.commands import announce
+from monitor.processes.local import local_process
 
+from ..clock import until
 from .conftest import ECHO, kinds, only_connection, recorded, stored
 
 APP = recorded(*websocket_urlpatterns, ECHO)
@@ -285,3 +289,65 @@ async def test_a_changed_password_closes_the_dashboard(dashboard):
     await page.say(paused=True)
 
     assert await page.hear_close() == 4401
+
+
+async def test_a_trace_is_on_the_dashboard_from_its_start_to_its_end(
+    dashboard, open_socket, client_of
+):
+    operator = await sync_to_async(client_of)("Monitor operators")
+    post = sync_to_async(operator.post)
+    page = await dashboard()
+    echo = await open_socket(APP)
+    await page.hear('<tr id="connection-.*/echo/here/')
+    connection = await Connection.objects.aget(path="/echo/here/")
+    rules = local_process().rules
+
+    asked = {"kind": "connection", "minutes": 10, "mebibytes": 10}
+    await post(f"/admin/monitor/live/{connection.pk}/trace/", asked)
+    started = await page.hear('<tr id="trace-.*value=')
+    await until(lambda: local_process().rules is not rules)
+    await echo.send_to(text_data="both ways")
+    await echo.receive_from()
+    running = await page.hear("kind-send.*both ways.*18 B of 10.0 MiB")
+    trace = await Trace.objects.aget()
+    await post("/admin/monitor/live/traces/stop/", {"trace": trace.pk})
+    ended = await page.hear("stopped by staff.*-trace")
+
+    assert str(connection.pk) in started
+    assert "● running" in started
+    assert "kind-receive" in running
+    assert "<button" not in ended
+    assert "data-until" not in ended
+
+
+async def test_a_viewer_is_sent_no_button_to_stop_a_trace(dashboard, settings):
+    settings.MONITOR_PULSE_INTERVAL = 0.1
+    page = await dashboard("vera", "Monitor viewers")
+
+    ends_at = timezone.now() + timedelta(minutes=10)
+    await Trace.objects.acreate(kind="user", value="ana", ends_at=ends_at)
+    heard = await page.hear('<tr id="trace-.*-size')
+
+    assert "user ana" in heard
+    assert "<button" not in heard
+
+
+async def test_a_gap_appears_in_its_section_and_in_the_totals(dashboard, settings):
+    settings.MONITOR_PULSE_INTERVAL = 0.1
+    page = await dashboard("vera", "Monitor viewers")
+
+    now, process = timezone.now(), await Process.objects.aget()
+    times = {"began_at": now, "ended_at": now}
+    await Gap.objects.acreate(process=process, kind="payload", count=7, **times)
+    heard = await page.hear("▲ 1 gap in 24 h")
+
+    assert "texts left out, journal nearly full" in heard
+
+
+async def test_how_long_a_message_took_follows_it(dashboard, open_socket):
+    page = await dashboard()
+    echo = await open_socket(APP)
+
+    await echo.send_to(text_data="hello")
+
+    await page.hear(r'hello.*-took"[^>]*title="[\d,]+ µs"')
