@@ -16,6 +16,7 @@ from tests.server import Server
 from . import chromium
 from .crowd import Crowd
 from .pages import DASHBOARD, enter, eventually, live_rows, message, say, watch
+from .seeds import LONG, Seeds, ago
 
 SIZES = {1280: 800, 390: 844}
 SCHEMES = ("light", "dark")
@@ -43,13 +44,16 @@ TALK = [
 class Photographer:
     """Opens pages in every size and scheme, and takes their pictures."""
 
-    def __init__(self, browser, server, directory):
+    def __init__(self, browser, server, directory, only=""):
         self.browser = browser
         self.server = server
         self.directory = directory
+        self.only = tuple(only.split(","))  # starts of names
 
     def take(self, name, user, visit, whole=True):
         """Take pictures of what `visit(page)` opens; `whole` also below the fold."""
+        if not name.startswith(self.only):
+            return
         for width, height in SIZES.items():
             for scheme in SCHEMES:
                 context = chromium.context_of(
@@ -74,9 +78,9 @@ def goes_to(path):
     return lambda page: page.goto(path)
 
 
-def take_all(browser, server, directory):
+def take_all(browser, server, directory, only):
     """Take the pictures, from the empty installation to the broken connection."""
-    photographer = Photographer(browser, server, directory)
+    photographer = Photographer(browser, server, directory, only)
     take = photographer.take
 
     take("login", None, goes_to("/login/"))
@@ -93,6 +97,7 @@ def take_all(browser, server, directory):
         take("dashboard-some", "olga", watch)
         take("dashboard-viewer", "vera", watch)
         take("connection-live", "olga", open_connection)
+        take_orders(server, crowd, take)
         take("rooms-busy", "ana", goes_to("/rooms/"))
         take("room-busy", "ana", enter, whole=False)
         take("room-drawers", "ana", open_drawers, whole=False)
@@ -103,10 +108,68 @@ def take_all(browser, server, directory):
     take("connection-closed", "olga", lambda page: open_closed(server, page))
     for name in ("connection", "event", "action"):
         take(f"admin-{name}s", "olga", goes_to(f"/admin/monitor/{name}/"))
-    take("admin-event", "olga", lambda page: open_event(server, page))
+    take("admin-event", "olga", lambda page: open_event(page, "receive"))
 
     take("room-offline", "ana", lost(server, enter), whole=False)
     take("dashboard-offline", "olga", lost(server, watch), whole=False)
+
+
+def take_orders(server, crowd, take):
+    """Traces, capture policies and losses: first little, then much."""
+    admin = "/admin/monitor"
+    take("trace-add", "olga", goes_to(f"{admin}/trace/add/"))
+    take("trace-add-error", "olga", fail_to_trace)
+    take("policies-empty", "olga", goes_to(f"{admin}/capturepolicy/"))
+    take("policy-add", "olga", goes_to(f"{admin}/capturepolicy/add/"))
+    number, spoken = trace_the_lobby(server, crowd)
+    page = f"{DASHBOARD}{spoken}/"
+    take("dashboard-trace", "olga", watch)
+    take("trace", "olga", goes_to(f"{admin}/trace/{number}/change/"))
+    messages = f"{admin}/event/?trace__id__exact={number}"
+    take("trace-messages", "olga", goes_to(messages))
+    take("trace-messages-viewer", "vera", goes_to(messages))
+    with Seeds(server) as seeds:
+        seeds.traces(30)
+        seeds.losses(12)
+        mishaps = seeds.mishaps()
+        seeds.insert("capturepolicy", pattern=LONG[:250], level="off", changed_at=ago())
+        seeds.insert("capturepolicy", pattern="/ws/*", level="full", changed_at=ago())
+    take("dashboard-losses", "olga", watch)
+    take("dashboard-losses-viewer", "vera", watch)
+    take("connection-mishaps", "olga", goes_to(f"{DASHBOARD}{mishaps}/"))
+    take("connection-mishaps-viewer", "vera", goes_to(f"{DASHBOARD}{mishaps}/"))
+    take("connection-traced", "olga", goes_to(page))
+    take("admin-error", "olga", lambda page: open_event(page, "error"))
+    for name in ("trace", "gap", "capturepolicy"):
+        take(f"admin-{name}s", "olga", goes_to(f"{admin}/{name}/"))
+
+
+def trace_the_lobby(server, crowd):
+    """Trace a path by its connection's page; return the trace's and that one's id."""
+    newest = "SELECT id FROM monitor_connection WHERE path = '/ws/chat/' LIMIT 1"
+    connection = uuid.UUID(server.rows(newest)[0][0])
+    server.post(
+        f"{DASHBOARD}{connection}/trace/",
+        "olga",
+        page=f"{DASHBOARD}{connection}/",
+        **{"kind": "path", "minutes": 60, "mebibytes": 10},
+    )
+    messages = "SELECT trace_id FROM monitor_event WHERE kind = 'send'"
+    [socket] = crowd.join(1, "ana")
+    eventually(lambda: crowd.say(socket, "Is this kept?") or server.rows(messages))
+    for text in (LONG, "short", "line\n" * 12, "👍"):
+        crowd.say(socket, text)
+    eventually(lambda: len(server.rows(messages)) > 20, within=5)
+    return server.rows(messages)[0][0], connection
+
+
+def fail_to_trace(page):
+    page.goto("/admin/monitor/trace/add/")
+    page.get_by_label("What is to be traced").select_option("client")
+    page.get_by_label("Which one").fill("not an address")
+    page.get_by_label("minutes").fill("1441")
+    page.get_by_role("button", name="Save", exact=True).click()
+    page.get_by_text("at most 24 hours (").wait_for()
 
 
 def tell(server, crowd):
@@ -172,8 +235,8 @@ def open_closed(server, page):
     page.goto(f"{DASHBOARD}{uuid.UUID(server.rows(newest)[0][0])}/")
 
 
-def open_event(server, page):
-    page.goto("/admin/monitor/event/?kind__exact=receive")
+def open_event(page, kind):
+    page.goto(f"/admin/monitor/event/?kind__exact={kind}")
     page.locator("#result_list tbody a").first.click()
 
 
@@ -197,14 +260,16 @@ def lost(server, visit):
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("output", type=Path)
-    directory = parser.parse_args().output
+    parser.add_argument("--only", default="", help="starts of names of pictures")
+    arguments = parser.parse_args()
+    directory = arguments.output
     directory.mkdir(parents=True, exist_ok=True)
     with (
         tempfile.TemporaryDirectory() as data,
         Server(Path(data) / "data", CHAT_RATE="1000") as server,
         sync_playwright() as playwright,
     ):
-        take_all(chromium.launch(playwright), server, directory)
+        take_all(chromium.launch(playwright), server, directory, arguments.only)
 
 
 if __name__ == "__main__":

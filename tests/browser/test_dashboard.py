@@ -17,11 +17,12 @@ from .pages import (
 # The rows of a document: ids, and the text of each cell; of a clock what it counts
 # from. Rates change with every second, so of the totals the counts only.
 ROWS = """(root) => {
-  const told = (cell) => cell.querySelector("time[data-since]")?.dateTime
+  const clock = "time:is([data-since], [data-until])";
+  const told = (cell) => cell.querySelector(clock)?.dateTime
     ?? cell.textContent.trim();
   const rows = [...root.querySelectorAll("tbody[id$=-rows] > tr")]
     .map((row) => [row.id, ...[...row.cells].map(told)]);
-  const totals = ["connections", "users", "cut", "lost"]
+  const totals = ["connections", "users", "cut", "lost", "gaps"]
     .map((name) => root.querySelector(`#totals-${name}`).textContent.trim());
   return [...rows, totals];
 }"""

@@ -47,3 +47,20 @@ def test_the_monitor_fits_a_phone(page_of, crowd, room, scheme):
     follow(olga, row, "ana")
     expect(olga.get_by_role("cell", name=LONG)).to_be_visible()
     assert sideways(olga) <= 0
+
+
+@phones
+def test_what_staff_want_kept_fits_a_phone(server, page_of, room, scheme):
+    asked = {"kind": "path", "value": f"/ws/chat/{LONG}/", "minutes": 10}
+    server.post("/admin/monitor/trace/add/", "olga", **asked, mebibytes=1)
+    [(trace,)] = server.rows("SELECT max(id) FROM monitor_trace")
+    olga = page_of("olga", viewport=PHONE, color_scheme=scheme)
+
+    for path in (
+        *("trace/", "trace/add/", f"trace/{trace}/change/", "gap/"),
+        *("capturepolicy/", "capturepolicy/add/", f"event/?trace__id__exact={trace}"),
+    ):
+        olga.goto(f"/admin/monitor/{path}")
+        assert sideways(olga) <= 0, path
+    watch(olga)
+    assert sideways(olga) <= 0
