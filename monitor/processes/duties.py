@@ -24,7 +24,7 @@ from monitor.recording.recorder import Recorder
 from monitor.recording.rules import Rules
 from monitor.recording.store import Batch, Progress, store
 from monitor.recording.writer import Writer
-from monitor.scope import session_expiries, session_key
+from monitor.scope import session_expiries
 from monitor.turns import taking_turns
 
 from . import heartbeat, recovery
@@ -139,7 +139,9 @@ class Duties:
                 batch.patch(recorder.key, recorder.active_at, recorder.counts())
                 batch.took(recorder.key, recorder.handled_seq, recorder.handler_us)
             self._note_session_ends(batch)
+            opened.extend(row["id"] for row in batch.connections)
 
+        opened: list[str] = []
         started_at = time.monotonic()
         try:
             presence = store(self.progress, chunk.lines, complete, self._set_aside)
@@ -149,6 +151,7 @@ class Duties:
         if touched:
             took = time.monotonic() - started_at
             self._counts_due_at = time.monotonic() + COUNTING_SHARE * took
+        process.registry.forget_sessions(opened)
         self._stored_until(chunk)
         busy = len(chunk.lines) > MANY
         process.writer.pause = settings.BATCH_INTERVAL * (LONGER if busy else 1)
@@ -156,7 +159,7 @@ class Duties:
 
     def _note_session_ends(self, batch: Batch) -> None:
         opened = [row["id"] for row in batch.connections]
-        ends = _session_ends(self.process.registry.having(opened))
+        ends = _session_ends(self.process.registry.sessions(opened))
         for key, expires_at in ends.items():
             batch.expire(key, expires_at)
 
@@ -293,13 +296,8 @@ class Duties:
             file.write(orjson.dumps(kept) + b"\n")
 
 
-def _session_ends(recorders: list[Recorder]) -> dict[str, datetime]:
-    """When the sessions of connections end, by the connection's key. One query."""
-    sessions = {
-        recorder.key: key
-        for recorder in recorders
-        if (key := session_key(recorder.scope)) is not None
-    }
+def _session_ends(sessions: dict[str, str]) -> dict[str, datetime]:
+    """When sessions end, by the connection's key. One query."""
     if not sessions:
         return {}
     session_store = import_module(django_settings.SESSION_ENGINE).SessionStore

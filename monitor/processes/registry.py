@@ -6,6 +6,9 @@ import uuid
 from collections.abc import Iterable, Iterator
 
 from monitor.recording.recorder import Recorder
+from monitor.scope import session_key
+
+SESSIONS = 10_000  # keys that are remembered for connections whose rows wait
 
 
 class Registry:
@@ -13,6 +16,9 @@ class Registry:
 
     def __init__(self) -> None:
         self._recorders: dict[str, Recorder] = {}
+        # Session keys of connections that are not stored yet: the journal must not
+        # have them, and the connection may be gone by then.
+        self._sessions: dict[str, str] = {}
         self.touched: set[Recorder] = set()
 
     def __len__(self) -> int:
@@ -26,6 +32,9 @@ class Registry:
 
     def add(self, recorder: Recorder) -> None:
         self._recorders[recorder.key] = recorder
+        key = session_key(recorder.scope)
+        if key is not None and len(self._sessions) < SESSIONS:
+            self._sessions[recorder.key] = key
 
     def discard(self, recorder: Recorder) -> None:
         self._recorders.pop(recorder.key, None)
@@ -34,10 +43,14 @@ class Registry:
         """The recorder of an open connection; None if it is not held here."""
         return self._recorders.get(key)
 
-    def having(self, keys: Iterable[str]) -> list[Recorder]:
-        """The recorders among `keys` that are held here."""
-        found = (self._recorders.get(key) for key in keys)
-        return [recorder for recorder in found if recorder is not None]
+    def sessions(self, keys: Iterable[str]) -> dict[str, str]:
+        """The session keys of those connections that have one."""
+        return {key: self._sessions[key] for key in keys if key in self._sessions}
+
+    def forget_sessions(self, keys: Iterable[str]) -> None:
+        """Forget the session keys of connections that are stored."""
+        for key in keys:
+            self._sessions.pop(key, None)
 
     def take_touched(self) -> set[Recorder]:
         """Return the connections touched since the last call, and begin anew."""

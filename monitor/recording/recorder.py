@@ -468,7 +468,10 @@ class Recorder:
             return
 
         self.closed = True
-        await self.server_send({"type": "websocket.close", "code": 1000})
+        try:
+            await self.server_send({"type": "websocket.close", "code": 1000})
+        except OSError:
+            return self.end(Kind.DISCONNECT, Cause.LOST)
         detail = "the application returned"
         if self.accepted:
             self.end(Kind.DISCONNECT, Cause.APPLICATION, code=1000, detail=detail)

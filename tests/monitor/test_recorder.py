@@ -445,3 +445,19 @@ async def test_a_forked_child_leaves_its_parents_records_alone(open_socket):
 
     assert await kinds() == ["connect", "accept", "receive"]
     assert process.lock.path.exists()
+
+
+async def test_the_end_of_a_session_is_known_even_of_the_shortest_connection(
+    open_socket, user_of, headers_of, monkeypatch
+):
+    process = local_process()
+    with monkeypatch.context() as patch:
+        patch.setattr(process.writer, "work", lambda: False)
+        socket = await open_socket(headers=await headers_of(await user_of("ana")))
+        await socket.disconnect()
+
+    process.wake()
+
+    expires_at = (await only_connection()).session_expires_at
+    assert expires_at == (await Session.objects.aget()).expire_date
+    assert not process.registry._sessions
