@@ -207,7 +207,7 @@ class Event(models.Model):
 
     seq = models.BigIntegerField(
         _("number"),
-        help_text=_("Numbers the events of a process, from 1, without gaps."),
+        help_text=_("Counts the events of a process; one that is missing was lost."),
     )
     connection = models.ForeignKey(
         Connection,
@@ -381,7 +381,7 @@ class Trace(models.Model):
         FULL = "full", _("its size was reached")
         STOPPED = "stopped", _("stopped by staff")
 
-    kind = models.CharField(_("of a"), max_length=20, choices=Kind.choices)
+    kind = models.CharField(_("kind"), max_length=20, choices=Kind.choices)
     value = models.CharField(
         _("which"),
         max_length=2000,

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from django.utils.translation import gettext as _
 
 from monitor.conf import settings
 from monitor.models import CapturePolicy, Connection
-from monitor.recording.rules import DEFAULT, _fits
+from monitor.recording.rules import DEFAULT, deciding
 
 Level = CapturePolicy.Level
 
@@ -29,11 +28,11 @@ def in_force(connection: Connection) -> InForce:
         never = _("nothing of its messages")
         return InForce(never, _("the application says so (monitor_frames)"))
     policies = {policy.pattern: policy for policy in CapturePolicy.objects.all()}
-    if pattern := _longest(policies, connection.path):
+    if pattern := deciding(policies, connection.path):
         policy = policies[pattern]
         source = _("policy of staff for %s") % pattern
         return InForce(policy.get_level_display(), source, policy.pk)
-    pattern = _longest(settings.CAPTURE, connection.path)
+    pattern = deciding(settings.CAPTURE, connection.path)
     # A level that is none is told of by a system check, and does nothing.
     if pattern and settings.CAPTURE[pattern] in Level.values:
         level = Level(settings.CAPTURE[pattern]).label
@@ -67,8 +66,3 @@ def keeps_messages(connection: Connection) -> bool:
                 found = getattr(found, name, None)
             return bool(getattr(found, "monitor_frames", True))
     return True
-
-
-def _longest(policies: Mapping[str, Any], path: str) -> str | None:
-    fitting = (pattern for pattern in policies if _fits(pattern, path))
-    return max(fitting, key=len, default=None)

@@ -46,7 +46,7 @@ class Migration(migrations.Migration):
             name='Trace',
             fields=[
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('kind', models.CharField(choices=[('user', 'user'), ('client', 'client address'), ('path', 'path'), ('connection', 'connection')], max_length=20, verbose_name='of a')),
+                ('kind', models.CharField(choices=[('user', 'user'), ('client', 'client address'), ('path', 'path'), ('connection', 'connection')], max_length=20, verbose_name='kind')),
                 ('value', models.CharField(help_text="A user's name, an IP address, a path (* stands for any characters) or a connection's id.", max_length=2000, verbose_name='which')),
                 ('asked_by_name', models.CharField(max_length=255, verbose_name='asked by')),
                 ('started_at', models.DateTimeField(auto_now_add=True, verbose_name='started')),
@@ -118,7 +118,7 @@ class Migration(migrations.Migration):
         migrations.AlterField(
             model_name='event',
             name='seq',
-            field=models.BigIntegerField(help_text='Numbers the events of a process, from 1, without gaps.', verbose_name='number'),
+            field=models.BigIntegerField(help_text='Counts the events of a process; one that is missing was lost.', verbose_name='number'),
         ),
         migrations.AlterField(
             model_name='event',

@@ -139,7 +139,6 @@ class LocalProcess:
 
     def count_loss(self) -> None:
         """Count an event that could not be noted, and leave its number out."""
-        self.dropped += 1
         self.seq += 1
         self.count_failure("Recording failed; the connection carries on")
 
@@ -159,7 +158,9 @@ class LocalProcess:
 
     def take_over_dead(self) -> Iterator[bool]:
         """The same, a piece at a time: see `recovery.take_over_dead`."""
-        return recovery.take_over_dead(self.directory, self.id, self.duties.store)
+        return recovery.take_over_dead(
+            self.directory, self.id, self.duties.storing.store_for
+        )
 
     def stop(self, timeout: float = 5.0) -> bool:
         """Store what waits, and end; False if that took longer than `timeout`.

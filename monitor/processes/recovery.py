@@ -15,7 +15,7 @@ from django.db.models.functions import Greatest, Now
 
 from monitor.models import Action, Connection, Process
 from monitor.recording.journal import Journal, Lock
-from monitor.recording.store import Progress
+from monitor.recording.progress import Progress
 
 from . import heartbeat
 

@@ -127,7 +127,10 @@ class Recorder:
                 self.failed(error)
             raise
         except Exception as error:
-            self.failed(error)
+            if error is self.gone:
+                await self._ask_why_it_is_gone()
+            else:
+                self.failed(error)
             raise
         finally:
             # For what is none of the above: GeneratorExit, SystemExit.
@@ -160,7 +163,6 @@ class Recorder:
         except OSError as error:
             # How a server says that the peer has gone (ASGI, "Send callable").
             self.gone = error
-            self.end(Kind.DISCONNECT, Cause.LOST)
             raise
         try:
             if message["type"] == "websocket.send":
@@ -397,8 +399,6 @@ class Recorder:
     @harmless
     def failed(self, error: BaseException) -> None:
         """Note an exception of the application, also one that comes after the end."""
-        if error is self.gone:
-            return  # the server's word for a peer that has gone
         # A traceback quotes messages: it is only for those who may read them.
         text, size, omission = keep_traceback(error, self.handled_message)
         facts = {"text": text, "size": size, "omission": omission}
@@ -471,12 +471,24 @@ class Recorder:
         try:
             await self.server_send({"type": "websocket.close", "code": 1000})
         except OSError:
-            return self.end(Kind.DISCONNECT, Cause.LOST)
+            return await self._ask_why_it_is_gone()
         detail = "the application returned"
         if self.accepted:
             self.end(Kind.DISCONNECT, Cause.APPLICATION, code=1000, detail=detail)
         else:
             self.end(Kind.REJECT, Cause.REJECT, code=403, detail=detail)
+
+    async def _ask_why_it_is_gone(self) -> None:
+        """Read what the application did not: the server may have said why the peer
+        has gone, while the application was busy."""
+        try:
+            async with asyncio.timeout(0):
+                while not self.ended:
+                    self.took(await self.server_receive())
+        except TimeoutError:
+            self.end(Kind.DISCONNECT, Cause.LOST)
+        except Exception:
+            self.process.count_failure("The end of a connection could not be read")
 
 
 def _was_asked_to_cancel() -> bool:

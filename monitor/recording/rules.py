@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from fnmatch import translate
 from functools import lru_cache
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from django.utils.module_loading import import_string
 
@@ -57,7 +56,7 @@ class Tracing:
             case Trace.Kind.CLIENT:
                 return subject.client_host == self.value
             case Trace.Kind.PATH:
-                return _fits(self.value, subject.path)
+                return fits(self.value, subject.path)
             case Trace.Kind.CONNECTION:
                 return subject.connection_id == self.value.replace("-", "").lower()
         return False
@@ -94,10 +93,11 @@ class Rules:
 
     def capture(self, subject: Subject) -> Capture:
         """What is kept of the messages of a connection that is not traced."""
-        path = subject.path
-        level = _longest(self.policies, path) or _longest(settings.CAPTURE, path)
-        # A level that is none is told of by a system check.
-        return self.captures.get(level or DEFAULT, self.captures[DEFAULT])
+        for policies in (self.policies, settings.CAPTURE):
+            if pattern := deciding(policies, subject.path):
+                # A level that is none is told of by a system check.
+                return self.captures.get(policies[pattern], self.captures[DEFAULT])
+        return self.captures[DEFAULT]
 
     def tracing(self, subject: Subject, at: int) -> Tracing | None:
         """The oldest running trace that a connection belongs to."""
@@ -112,16 +112,18 @@ def redactor() -> Redact | None:
     return import_string(settings.REDACT) if settings.REDACT else None
 
 
-def _longest(policies: dict[str, str], path: str) -> str | None:
-    fitting: Iterable[str] = (p for p in policies if _fits(p, path))
-    pattern = max(fitting, key=len, default=None)
-    return None if pattern is None else policies[pattern]
+def deciding(policies: Mapping[str, Any], path: str) -> str | None:
+    """The pattern among `policies` that decides about `path`: the longest that fits."""
+    fitting = (pattern for pattern in policies if fits(pattern, path))
+    return max(fitting, key=len, default=None)
 
 
-def _fits(pattern: str, path: str) -> bool:
-    return _compiled(pattern).match(path) is not None
+def fits(pattern: str, path: str) -> bool:
+    """Whether a path is one of a pattern's, in which * stands for any characters."""
+    return _compiled(pattern).fullmatch(path) is not None
 
 
 @lru_cache(maxsize=256)
 def _compiled(pattern: str) -> re.Pattern[str]:
-    return re.compile(translate(pattern))
+    parts = re.sub(r"\*+", "*", pattern).split("*")
+    return re.compile(".*".join(map(re.escape, parts)), re.DOTALL)

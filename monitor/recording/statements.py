@@ -46,11 +46,25 @@ def insert(
 
     DataError for a value that is not of its field's kind, as from the database.
     """
+    fields = _fields(model, names)
+    try:
+        rows = _converted(connection, fields, rows)
+    except UNFIT as error:
+        raise DataError(f"{type(error).__name__}: {error}") from error
+    insert_ready(connection, model, names, rows)
+
+
+def insert_ready(
+    connection: BaseDatabaseWrapper,
+    model: type[models.Model],
+    names: Sequence[str],
+    rows: Sequence[Sequence[Any]],
+) -> None:
+    """The same for rows whose values are what the database takes: numbers, texts."""
     if not rows:
         return
     fields = _fields(model, names)
     try:
-        rows = _converted(connection, fields, rows)
         if connection.vendor == "sqlite":
             _insert_values(connection, model, fields, rows)
         else:
@@ -61,6 +75,11 @@ def insert(
         if _is_about_values(error):
             raise DataError(str(error)) from error
         raise
+
+
+def time_converter(connection: BaseDatabaseWrapper) -> Convert:
+    """What turns microseconds since 1970 into what the database takes."""
+    return _naive_time if connection.vendor == "sqlite" else _time
 
 
 def update(
@@ -101,7 +120,7 @@ def _insert_values(
     connection: BaseDatabaseWrapper,
     model: type[models.Model],
     fields: list[models.Field],
-    rows: Sequence[Row],
+    rows: Sequence[Sequence[Any]],
 ) -> None:
     """Insert by parameters: SQLite takes them in half the time of JSON."""
     table = _table(connection, model)
@@ -121,7 +140,7 @@ def _copy(
     connection: BaseDatabaseWrapper,
     model: type[models.Model],
     fields: list[models.Field],
-    rows: Sequence[Row],
+    rows: Sequence[Sequence[Any]],
 ) -> None:
     """Insert by PostgreSQL's COPY, which cannot pass over rows that are there.
 
@@ -221,10 +240,9 @@ def _converted(
 def _converter(connection: BaseDatabaseWrapper, field: models.Field) -> Convert | None:
     """How a value of the journal becomes one of the database; None if it is one."""
     target = field.target_field if isinstance(field, models.ForeignKey) else field
-    on_sqlite = connection.vendor == "sqlite"
     match target:
         case models.DateTimeField():
-            return _naive_time if on_sqlite else _time
+            return time_converter(connection)
         case models.IntegerField() if target is not field:
             return int
         case models.JSONField():

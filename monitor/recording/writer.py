@@ -38,7 +38,8 @@ class Writer:
         )
 
     def start(self) -> None:
-        """Start the thread."""
+        """Start the thread; its first work comes at once."""
+        self.wake(urgently=True)
         self._thread.start()
 
     def wake(self, urgently: bool = False) -> None:

@@ -10,7 +10,8 @@ from monitor.models import Connection, Event
 from monitor.recording.capture import connection_row, keep
 from monitor.recording.lines import MESSAGE
 from monitor.recording.masking import mask, secrets
-from monitor.recording.store import Progress, store
+from monitor.recording.progress import Progress
+from monitor.recording.store import store
 from monitor.scope import MASK
 
 CANARY = "hunter2-canary"
@@ -29,8 +30,8 @@ SECRET_KEYS = st.sampled_from(
 )
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | PLAIN_TEXT,
-    lambda inner: (
-        st.lists(inner, max_size=4) | st.dictionaries(PLAIN_TEXT, inner, max_size=4)
+    lambda inner: st.one_of(
+        st.lists(inner, max_size=4), st.dictionaries(PLAIN_TEXT, inner, max_size=4)
     ),
     max_leaves=12,
 )

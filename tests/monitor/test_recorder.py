@@ -227,7 +227,7 @@ async def test_a_monitor_that_fails_does_not_fail_the_connection(
     await socket.send_to(text_data="still here")
 
     assert await socket.receive_from() == "still here"
-    assert (process.dropped, process.failures) == (1, 1)
+    assert process.failures == 1
     monkeypatch.undo()
     process.failures = 0
 

@@ -154,7 +154,7 @@ def test_the_estimated_size_is_about_the_real_one(record):
 async def test_a_server_prunes_by_itself_while_it_records(
     open_socket, record, settings, monkeypatch
 ):
-    monkeypatch.setattr("monitor.processes.duties.PRUNE_AFTER", 0)
+    monkeypatch.setattr("monitor.processes.pruning.FIRST_AFTER", 0)
     await sync_to_async(record)(8, *["receive"] * 3000)
     await Process.objects.aupdate(stopped_at=NOW)  # the eldest prunes for all
 

@@ -5,7 +5,8 @@ import pytest
 
 from monitor.models import Connection, Event, Gap, Process
 from monitor.recording.lines import MESSAGE
-from monitor.recording.store import Progress, store
+from monitor.recording.progress import Progress
+from monitor.recording.store import store
 
 pytestmark = pytest.mark.django_db(transaction=True)
 PROCESS = uuid.uuid4().hex

@@ -1,0 +1,264 @@
+"""What some journal lines amount to: rows for each table."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from django.db import DataError, connection
+from django.db.models import F
+
+from monitor.models import Connection, Event, Gap, Process, Trace
+
+from . import lines, statements
+from .progress import Progress
+
+Kind = Event.Kind
+FULL = Event.Omission.FULL.value
+
+MESSAGE_FIELDS = [
+    *("connection_id", "seq", "kind", "at", "user_id", "username", "path", "client"),
+    *("text", "size", "omission", "trace_id", "handler_us"),
+]
+EVENT_FIELDS = [*MESSAGE_FIELDS, "about_seq", "code", "detail"]
+SEQ, HANDLER_US = MESSAGE_FIELDS.index("seq"), MESSAGE_FIELDS.index("handler_us")
+CONNECTION_FIELDS = [
+    *("id", "process_id", "user_id", "username", "path", "route", "route_args"),
+    *("consumer", "client_host", "client_port", "user_agent", "origin"),
+    *("subprotocol", "session_hash", "scope", "opened_at", "active_at", "cause"),
+    *("detail", "messages_in", "messages_out", "bytes_in", "bytes_out"),
+]
+FIRST = "COALESCE(old.{0}, new.{0})"
+# The first end is the true one; what a replayed journal says later changes nothing.
+UNTIL_CLOSED = "CASE WHEN old.closed_at IS NULL THEN {} ELSE old.{} END"
+ASSIGNMENTS = {
+    "accepted_at": FIRST.format("accepted_at"),
+    "subprotocol": "COALESCE(new.subprotocol, old.subprotocol)",
+    "session_expires_at": FIRST.format("session_expires_at"),
+    "closed_at": FIRST.format("closed_at"),
+    "close_code": UNTIL_CLOSED.format("new.close_code", "close_code"),
+    "cause": UNTIL_CLOSED.format("COALESCE(new.cause, old.cause)", "cause"),
+    "detail": UNTIL_CLOSED.format("COALESCE(new.detail, old.detail)", "detail"),
+    **{
+        name: f"{{greatest}}(old.{name}, COALESCE(new.{name}, old.{name}))"
+        for name in ("active_at", *lines.COUNTS)
+    },
+}
+ENDS = (Kind.DISCONNECT, Kind.REJECT, Kind.ERROR)
+SAME_GAP = timedelta(seconds=60)  # what is lost within it belongs to one gap
+Row = dict[str, Any]
+
+
+@dataclass
+class Loss:
+    """Events that were not kept, or not whole."""
+
+    began_at: int  # microseconds since 1970
+    ended_at: int
+    count: int = 0
+
+
+@dataclass
+class Batch:
+    """What some journal lines amount to: rows for each table."""
+
+    progress: Progress
+    # Tuples of texts and numbers, of which the garbage collector loses sight soon.
+    messages: list[tuple[Any, ...]] = field(default_factory=list)
+    events: list[list[Any]] = field(default_factory=list)
+    connections: list[Row] = field(default_factory=list)
+    patches: dict[str, Row] = field(default_factory=dict)
+    handled: dict[int, int | None] = field(default_factory=dict)  # µs by number
+    handled_before: list[Row] = field(default_factory=list)  # in an older batch
+    losses: dict[Gap.Kind, Loss] = field(default_factory=dict)
+    traced: dict[int, int] = field(default_factory=dict)  # bytes by trace
+    ended: list[str] = field(default_factory=list)
+    opens_or_closes: bool = False
+    seq: int = 0
+    last_at: int = 0
+
+    def __post_init__(self) -> None:
+        self.seq = self.progress.seq
+
+    def add(self, line: lines.Message | lines.Event) -> None:
+        """Take in a line of the journal."""
+        if type(line) is list:
+            self._add_message(line)
+        elif type(line) is dict:
+            self._add_event(line)
+        else:
+            raise TypeError(f"a line is an object or an array, not {line!r:.50}")
+
+    def took(self, connection_id: str, seq: int | None, handler_us: int | None) -> None:
+        """Note how long the application had a message in its hands."""
+        if seq is None:
+            return
+        if seq > self.progress.seq:
+            self.handled[seq] = handler_us
+        else:
+            row = {"connection_id": connection_id, "seq": seq}
+            self.handled_before.append(row | {"handler_us": handler_us})
+
+    def patch(self, connection_id: str, active_at: int, counts: Iterable[int]) -> Row:
+        """The patch of a connection, its counts brought up to date."""
+        patch = self._patch(connection_id)
+        patch["active_at"] = active_at
+        patch.update(zip(lines.COUNTS, counts, strict=True))
+        return patch
+
+    def expire(self, connection_id: str, at: datetime) -> None:
+        """Note when the session of a connection ends."""
+        self._patch(connection_id)["session_expires_at"] = at
+
+    def write(self) -> None:
+        """Write everything, with one statement for each table."""
+        rows = [[row.get(n) for n in CONNECTION_FIELDS] for row in self.connections]
+        statements.insert(connection, Connection, CONNECTION_FIELDS, rows)
+        self._write_messages()
+        for row in self.events:
+            row[HANDLER_US] = self.handled.get(row[SEQ])
+        statements.insert(connection, Event, EVENT_FIELDS, self.events)
+        patches = list(self.patches.values())
+        statements.update(connection, Connection, ASSIGNMENTS, patches)
+        statements.update(
+            connection,
+            Event,
+            {"handler_us": "new.handler_us"},
+            self.handled_before,
+            key=("connection_id", "seq"),
+        )
+        for trace_id, size in self.traced.items():
+            Trace.objects.filter(pk=trace_id).update(bytes_kept=F("bytes_kept") + size)
+        for kind, loss in self.losses.items():
+            _write_gap(self.progress.process_id, kind, loss)
+        if self.seq > self.progress.seq:
+            process = Process.objects.filter(pk=self.progress.process_id)
+            process.update(stored_seq=self.seq)
+
+    def _write_messages(self) -> None:
+        """Insert what there may be thousands of; nothing is left to be converted."""
+        moment = statements.time_converter(connection)
+        handled = self.handled.get
+        try:
+            rows = [
+                (key, seq, kind, moment(at), *identity, *kept, handled(seq))
+                for key, seq, kind, at, identity, kept in self.messages
+            ]
+        except TypeError as error:
+            raise DataError(f"no time of an event: {error}") from error
+        statements.insert_ready(connection, Event, MESSAGE_FIELDS, rows)
+
+    def _add_message(self, line: lines.Message) -> None:
+        seq, key, kind, at, n_in, n_out, b_in, b_out, *rest = line
+        text, size, omission, trace_id, handled_seq, handler_us = rest
+        # The usual case first: the next one of a connection that is known.
+        if seq == self.seq + 1:
+            self.seq, self.last_at, is_new = seq, at, True
+        else:
+            is_new = self._is_new(seq, at)
+        if is_new:
+            identity = self.progress.identities.get(key) or self.progress.identity(key)
+            kept = text, size, omission, trace_id
+            self.messages.append((key, seq, kind, at, identity, kept))
+            if omission == FULL:
+                self._lose(Gap.Kind.PAYLOAD, at, at, 1)
+            if trace_id is not None:
+                self.traced[trace_id] = self.traced.get(trace_id, 0) + len(text)
+        if handled_seq is not None:
+            if handled_seq > self.progress.seq:
+                self.handled[handled_seq] = handler_us
+            else:
+                self.took(key, handled_seq, handler_us)
+        if self.progress.is_replay:
+            self.patch(key, at, (n_in, n_out, b_in, b_out))
+
+    def _add_event(self, line: lines.Event) -> None:
+        seq, key, at = line["seq"], line["id"], line["at"]
+        if "row" in line:
+            self.progress.meet(key, line["row"])
+        if self._is_new(seq, at):
+            row = [
+                *(key, seq, line["kind"], at, *self.progress.identity(key)),
+                *(line.get("text", ""), line.get("size", 0)),
+                *(line.get("omission", ""), None, None),
+                *(line.get("about_seq"), line.get("code"), line.get("detail", "")),
+            ]
+            self.events.append(row)
+            if "row" in line:
+                self.connections.append(_connection(self.progress.process_id, line))
+        self.took(key, *line["took"])
+        if change := _change(line):
+            self.patch(key, at, line["counts"]).update(change)
+        elif self.progress.is_replay:
+            self.patch(key, at, line["counts"])
+        self.opens_or_closes |= bool(change) or "row" in line
+        if "cause" in line:
+            self.ended.append(key)
+
+    def _is_new(self, seq: int, at: int) -> bool:
+        """Whether an event is not stored yet; notes those that were left out."""
+        if seq > self.seq + 1:
+            began_at = self.last_at or at
+            self._lose(Gap.Kind.DROPPED, began_at, at, seq - self.seq - 1)
+        self.last_at = at
+        if seq <= self.seq:
+            return False
+        self.seq = seq
+        return True
+
+    def _lose(self, kind: Gap.Kind, began_at: int, ended_at: int, count: int) -> None:
+        loss = self.losses.setdefault(kind, Loss(began_at, ended_at))
+        loss.count += count
+        loss.ended_at = ended_at
+
+    def _patch(self, connection_id: str) -> Row:
+        return self.patches.setdefault(connection_id, {"id": connection_id})
+
+
+def _connection(process_id: str, record: Row) -> Row:
+    zeros = dict.fromkeys(lines.COUNTS, 0)
+    texts = {"subprotocol": "", "cause": "", "detail": ""}
+    return {
+        **zeros,
+        **texts,
+        **record["row"],
+        "id": record["id"],
+        "process_id": process_id,
+        "opened_at": record["at"],
+        "active_at": record["at"],
+    }
+
+
+def _change(record: Row) -> Row:
+    """What an event other than a message changes on the row of its connection."""
+    if record["kind"] == Kind.ACCEPT:
+        return {"accepted_at": record["at"], "subprotocol": record["subprotocol"]}
+    if record["kind"] in ENDS and "cause" in record:
+        return {
+            "closed_at": record["at"],
+            "close_code": record["code"],
+            "cause": record["cause"],
+            "detail": record["detail"],
+        }
+    return {}
+
+
+def _write_gap(process_id: str, kind: Gap.Kind, loss: Loss) -> None:
+    """Note a loss, together with what was lost shortly before."""
+    began_at, ended_at = _moment(loss.began_at), _moment(loss.ended_at)
+    before = Gap.objects.filter(
+        process_id=process_id, kind=kind, ended_at__gte=began_at - SAME_GAP
+    ).first()
+    if before is None:
+        facts = {"began_at": began_at, "ended_at": ended_at, "count": loss.count}
+        Gap.objects.create(process_id=process_id, kind=kind, **facts)
+    else:
+        Gap.objects.filter(pk=before.pk).update(
+            count=F("count") + loss.count, ended_at=ended_at
+        )
+
+
+def _moment(microseconds: int) -> datetime:
+    return datetime.fromtimestamp(microseconds / 1_000_000, UTC)

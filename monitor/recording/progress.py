@@ -1,0 +1,64 @@
+"""How far the journal of a process has been stored, and whose connections are in it."""
+
+from __future__ import annotations
+
+import uuid
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+from monitor.models import Connection, client_text
+
+from .capture import key_text
+
+Row = dict[str, Any]
+
+
+class Identity(NamedTuple):
+    """Whose connection it is: what each of its events carries."""
+
+    user_id: str | None
+    username: str
+    path: str
+    client: str
+
+
+NOBODY = Identity(None, "", "", "")
+
+
+@dataclass
+class Progress:
+    """How far the journal of a process has been stored."""
+
+    process_id: str
+    seq: int = 0  # of the last event that is in the database
+    identities: dict[str, Identity] = field(default_factory=dict)
+    # A live process hands in the counts of its connections itself. Those of a dead
+    # one are only in its journal.
+    is_replay: bool = False
+
+    def meet(self, connection_id: str, row: Row) -> None:
+        """Get to know a connection by its row. ValueError if its id is no UUID."""
+        uuid.UUID(connection_id)  # SQLite would take anything
+        self.identities[connection_id] = _identity(row)
+
+    def identity(self, connection_id: str) -> Identity:
+        """Whose connection it is; asks the database once, if its row is older."""
+        if connection_id not in self.identities:
+            self.identities[connection_id] = _stored_identity(connection_id)
+        return self.identities[connection_id]
+
+
+def _identity(row: Row) -> Identity:
+    client = client_text(row["client_host"], row["client_port"])
+    return Identity(row["user_id"], row["username"], row["path"], client)
+
+
+def _stored_identity(connection_id: str) -> Identity:
+    """The identity of a connection that was stored before. One query."""
+    names = ("user_id", "username", "path", "client_host", "client_port")
+    rows = Connection.objects.filter(pk=uuid.UUID(connection_id))
+    row = rows.values(*names).first()
+    if row is None:
+        return NOBODY  # its row was set aside
+    user_id = None if row["user_id"] is None else key_text(row["user_id"])
+    return _identity(row | {"user_id": user_id})
