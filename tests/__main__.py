@@ -5,6 +5,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from pathlib import Path
 
 from .services import postgres, postgres_program, redis_server
 
@@ -25,29 +26,56 @@ PYTEST = [sys.executable, "-m", "pytest", "-q", "--durations=5"]
 def main():
     """Run everything; exit with 1 if anything failed, after all has run."""
     install_what_is_missing()
-    failed = [name for name, command in LINT.items() if not run(name, command)]
+    failed = run(LINT)
     with tempfile.TemporaryDirectory(prefix="channelscope-test-") as directory:
-        embedded = {"DATA_DIR": directory}
-        tests = ["tests", "--ignore=tests/browser"]
-        if not run("tests, embedded", [*PYTEST, *tests], embedded):
-            failed.append("tests, embedded")
         with postgres() as database_url, redis_server() as redis_url:
-            urls = {"DATABASE_URL": database_url, "REDIS_URL": redis_url}
-            again = ["tests/chat", "tests/monitor", "--reuse-db", "--create-db"]
-            name = "tests, PostgreSQL and Redis"
-            if not run(name, [*PYTEST, *again], embedded | urls):
-                failed.append(name)
-        if not run("tests, Chromium", [*PYTEST, "tests/browser"], embedded):
-            failed.append("tests, Chromium")
+            outgrown = {"DATABASE_URL": database_url, "REDIS_URL": redis_url}
+            # Side by side: each leaves a core idle half of the time.
+            failed += run(
+                {
+                    "tests, embedded": [*PYTEST, "tests", "--ignore=tests/browser"],
+                    "tests, PostgreSQL and Redis": [
+                        *(*PYTEST, "tests/chat", "tests/monitor"),
+                        *("--reuse-db", "--create-db"),
+                    ],
+                },
+                {
+                    "tests, embedded": {"DATA_DIR": f"{directory}/embedded"},
+                    "tests, PostgreSQL and Redis": {
+                        "DATA_DIR": f"{directory}/outgrown",
+                        **outgrown,
+                    },
+                },
+            )
+        browser = {"tests, Chromium": [*PYTEST, "tests/browser"]}
+        failed += run(browser, {"tests, Chromium": {"DATA_DIR": directory}})
     print(f"\nFailed: {', '.join(failed)}" if failed else "\nEverything holds.")
     sys.exit(bool(failed))
 
 
-def run(name, command, environment=None):
-    """Run one part and tell whether it went well."""
-    print(f"\n── {name}: {' '.join(command[-3:])}", flush=True)
-    done = subprocess.run(command, env={**os.environ, **(environment or {})})
-    return done.returncode == 0
+def run(parts, environments=None):
+    """Run parts side by side, show what each said, and return those that failed."""
+    with tempfile.TemporaryDirectory() as directory:
+        processes = {
+            name: start(command, f"{directory}/{name}", (environments or {}).get(name))
+            for name, command in parts.items()
+        }
+        failed = []
+        for name, process in processes.items():
+            print(f"\n── {name}: {' '.join(parts[name][-3:])}", flush=True)
+            if process.wait() != 0:
+                failed.append(name)
+            print(Path(directory, name).read_text(), end="", flush=True)
+    return failed
+
+
+def start(command, output, environment):
+    """Start one part; what it says goes into the file `output`."""
+    with open(output, "wb") as file:
+        environment = {**os.environ, **(environment or {})}
+        return subprocess.Popen(
+            command, env=environment, stdout=file, stderr=subprocess.STDOUT
+        )
 
 
 def install_what_is_missing():

@@ -38,6 +38,7 @@ def nothing_stays_unrecorded(request):
         assert not process.registry, "a connection was left open"
         assert process.stop(), "something stayed in the journal"
         assert process.failures == 0, "the monitor failed on the way"
+        assert process.dropped == 0, "the monitor lost something"
         assert process.set_aside == 0, "the database refused something"
 
 

@@ -131,16 +131,22 @@ class LocalProcess:
         self.writer.wake(urgently=True)
 
     def count_failure(self, message: str) -> None:
-        """Count the exception being handled; log one a minute."""
+        """Count the exception being handled, by which nothing was lost."""
         self.failures += 1
-        if time.monotonic() - self._failure_told_at >= FAILURES_TOLD_EVERY:
-            self._failure_told_at = time.monotonic()
-            logger.exception("%s (failure number %d)", message, self.failures)
+        self._tell(message)
 
     def count_loss(self) -> None:
         """Count an event that could not be noted, and leave its number out."""
+        self.dropped += 1
         self.seq += 1
-        self.count_failure("Recording failed; the connection carries on")
+        self._tell("An event was not recorded; its connection carries on")
+
+    def _tell(self, message: str) -> None:
+        """Log the exception being handled; one a minute."""
+        if time.monotonic() - self._failure_told_at >= FAILURES_TOLD_EVERY:
+            self._failure_told_at = time.monotonic()
+            counted = self.failures + self.dropped
+            logger.exception("%s (number %d)", message, counted)
 
     async def close_all(self, code: int, reason: str) -> None:
         """Close every connection that is held here, because the server stops."""
