@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
+from importlib.util import find_spec
 from typing import Any
 
 from django.conf import settings as django_settings
@@ -100,12 +101,21 @@ def _check_journal() -> list[CheckMessage]:
 
 
 def _check_database() -> list[CheckMessage]:
+    is_psycopg3 = find_spec("psycopg") is not None  # Django prefers it, too
     if connection.vendor not in VENDORS:
         return [
             Error(
                 f"The monitor cannot record into {connection.display_name}.",
                 hint="It supports SQLite 3.35 and PostgreSQL 14, or later ones.",
                 id="monitor.E003",
+            )
+        ]
+    if connection.vendor == "postgresql" and not is_psycopg3:
+        return [
+            Error(
+                "The monitor records into PostgreSQL by psycopg 3, and this is 2.",
+                hint='Type: pip install "psycopg[binary]"',
+                id="monitor.E008",
             )
         ]
     if connection.vendor == "sqlite":

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
-from .processes.local import stop_local_process
+from .processes.local import end_connections, stop_local_process
 
 
 async def lifespan(scope: dict[str, Any], receive: Any, send: Any) -> None:
@@ -16,5 +16,6 @@ async def lifespan(scope: dict[str, Any], receive: Any, send: Any) -> None:
     """
     while (await receive())["type"] != "lifespan.shutdown":
         await send({"type": "lifespan.startup.complete"})
+    end_connections()  # here, where they are recorded
     await asyncio.to_thread(stop_local_process)
     await send({"type": "lifespan.shutdown.complete"})

@@ -20,8 +20,9 @@ class MonitorRouter(URLRouter):
     a route is shown is its `name=`, or else its pattern; of routers in one another,
     the innermost.
 
-    Two attributes of a consumer class are heard: `monitor_frames = False` records
-    its connections but not their messages; `monitor_farewell(code, reason)`, a
+    Three attributes of a consumer class are heard: `monitor_frames = False` records
+    its connections but not their messages; `monitor_control_frames` names the values
+    of `type` by which JSON frames are only counted; `monitor_farewell(code, reason)`, a
     static method, returns the text of a last frame to send before the monitor closes
     a connection (without it, a client gets code and reason only).
     """

@@ -92,9 +92,14 @@ def describe_path(scope: Scope) -> str:
     """The path, without what is masked among the arguments of its route."""
     path = clean(scope.get("path", ""))
     values = (scope.get("url_route") or {}).get("kwargs", {})
-    for name, shown in describe_route(scope)["kwargs"].items():
+    route = describe_route(scope)
+    for name, shown in route["kwargs"].items():
         if MASK in shown:
             path = path.replace(str(values[name]), MASK)
+    given = (scope.get("url_route") or {}).get("args", ())
+    for value, shown in zip(given, route["args"], strict=True):
+        if MASK in shown:
+            path = path.replace(str(value), MASK)
     return path
 
 

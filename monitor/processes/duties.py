@@ -46,6 +46,7 @@ class Served(Protocol):
     writer: Writer
     asked: bool
     stopping: bool
+    seq: int
     messages_in: int
     messages_out: int
     rules: Rules
@@ -64,7 +65,7 @@ class Duties:
         self.process = process
         self.storing = Storing(process)
         self.pruning = Pruning(process.id)
-        self.orders = Orders()
+        self.orders = Orders(process.directory)
         self.traffic = Traffic()
         self._registered = False
         self._recovery: Iterator[bool] | None = None
@@ -153,6 +154,10 @@ class Duties:
         """
         if time.monotonic() < self._mend_due_at:
             return False
+        if self.process.journal.waiting:
+            # Their ends may be there, and so may those of the last look.
+            self._missing = set()
+            return False
         self._mend_due_at = time.monotonic() + MEND_INTERVAL
         rows = Connection.objects.open().filter(process_id=self.process.id)
         held = self.process.registry
@@ -168,6 +173,7 @@ class Duties:
 
     def _end(self) -> None:
         """Say that this process stops. Whatever it held is closed by now."""
+        self.storing.finish()
         self._beat()
         recovery.close_open(self.process.id, Connection.Cause.SERVER, "")
         heartbeat.end(self.process.id, lost=False)

@@ -23,7 +23,7 @@ from monitor.recording.recorder import Recorder
 from monitor.recording.rules import Rules
 from monitor.recording.writer import Writer
 
-from . import heartbeat, recovery
+from . import heartbeat, orders, recovery
 from .commands import Commands
 from .duties import Duties
 from .registry import Registry
@@ -54,7 +54,7 @@ class LocalProcess:
         self.duties = Duties(self)
         self.writer = Writer(self.duties.turn)
         self.messages_in = self.messages_out = 0
-        self.rules = Rules()
+        self.rules = Rules(orders.remembered(self.directory))
         self.dropped = self.shed = self.failures = self.set_aside = 0
         self.started = self.stopping = False
         self.asked = False  # staff asked for something, says the layer
@@ -156,6 +156,11 @@ class LocalProcess:
         ]
         await asyncio.gather(*closing, return_exceptions=True)
 
+    def end_connections(self) -> None:
+        """Note the end of those whose applications outlive the server's patience."""
+        for recorder in self.registry:
+            recorder.end(Event.Kind.DISCONNECT, Connection.Cause.SERVER)
+
     # From the main thread ------------------------------------------------------------
 
     def recover(self) -> int:
@@ -176,9 +181,7 @@ class LocalProcess:
         if not self.started or self.stopping or self.pid != os.getpid():
             return True
         atexit.unregister(self.stop)
-        for recorder in self.registry:
-            # Its application outlived the server's patience.
-            recorder.end(Event.Kind.DISCONNECT, Connection.Cause.SERVER)
+        self.end_connections()
         self.stopping = True
         ended = self.writer.stop(timeout)
         self.journal.close()
@@ -204,6 +207,12 @@ def local_process() -> LocalProcess:
     if _process is None or _process.pid != os.getpid() or _process.stopping:
         _process = LocalProcess()
     return _process
+
+
+def end_connections() -> None:
+    """Note the end of all connections that are still open, as the server stops."""
+    if _process is not None:
+        _process.end_connections()
 
 
 def stop_local_process() -> None:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
+import os
 import time
+from pathlib import Path
 
 from django.db.models.functions import Now
 
@@ -11,11 +14,18 @@ from monitor.models import CapturePolicy, Trace
 from monitor.recording.rules import Rules, Tracing
 from monitor.turns import taking_turns
 
+REMEMBERED = "policies.json"
+
 
 class Orders:
-    """Turns the rows of staff into `Rules`. Runs in the writer's thread."""
+    """Turns the rows of staff into `Rules`. Runs in the writer's thread.
 
-    def __init__(self) -> None:
+    Policies are remembered in `directory`, for processes that start before the
+    database answers: what staff do not want kept must not be kept even then.
+    """
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
         self._due_at = 0.0
         self._tracings: dict[int, Tracing] = {}
 
@@ -28,7 +38,15 @@ class Orders:
         traces = self._running()
         if policies == rules.policies and traces == rules.traces:
             return rules
+        if policies != rules.policies:
+            self._remember(policies)
         return Rules(policies, traces)
+
+    def _remember(self, policies: dict[str, str]) -> None:
+        path = self.directory / REMEMBERED
+        new = path.with_suffix(f".{os.getpid()}")
+        new.write_text(json.dumps(policies))
+        new.replace(path)
 
     def _running(self) -> list[Tracing]:
         """The traces that go on; those that are over get their result."""
@@ -52,6 +70,15 @@ class Orders:
         # Others may trace for it, too.
         tracing.left = min(tracing.left, left)
         return tracing
+
+
+def remembered(directory: Path) -> dict[str, str]:
+    """The policies that processes of this host knew last."""
+    try:
+        policies = json.loads((directory / REMEMBERED).read_text())
+    except (OSError, ValueError):
+        return {}
+    return policies if isinstance(policies, dict) else {}
 
 
 def _finish(trace: Trace, full: bool) -> None:

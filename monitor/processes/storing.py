@@ -12,7 +12,6 @@ from typing import Protocol
 
 import orjson
 from django.conf import settings as django_settings
-from django.db import Error
 
 from monitor.conf import settings
 from monitor.recording.batch import Batch
@@ -43,6 +42,7 @@ class Stored(Protocol):
     registry: Registry
     writer: Writer
     stopping: bool
+    seq: int
     set_aside: int
 
 
@@ -72,8 +72,10 @@ class Storing:
     def store_batch(self) -> tuple[Chunk, bool]:
         """Store what waits; return it, and whether connections opened or closed."""
         process = self.process
-        chunk = process.journal.read(self.position)
+        # Before the lines: a count must not be newer than the last line by much, and
+        # never older than one whose segment is forgotten.
         touched = self._take_touched()
+        chunk = process.journal.read(self.position)
         self.counted = bool(touched)
         if not (chunk.lines or touched):
             return chunk, False
@@ -89,7 +91,8 @@ class Storing:
         started_at = time.monotonic()
         try:
             presence = store(self.progress, chunk.lines, complete, self._set_aside)
-        except Error:
+        except Exception:
+            # Whatever it was, they are still to be counted.
             process.registry.touched.update(touched)
             raise
         if touched:
@@ -97,6 +100,9 @@ class Storing:
             self._counts_due_at = time.monotonic() + COUNTING_SHARE * took
         process.registry.forget_sessions(opened)
         self._stored_until(chunk)
+        if process.journal.waiting:
+            # A row of theirs, or a message, may lie behind this chunk.
+            process.registry.touched.update(touched)
         busy = len(chunk.lines) > MANY
         process.writer.pause = settings.BATCH_INTERVAL * (LONGER if busy else 1)
         return chunk, presence
@@ -121,12 +127,18 @@ class Storing:
         return self.process.registry.take_touched()
 
     def _stored_until(self, chunk: Chunk) -> None:
+        if not self.process.registry.touched or self.counted:
+            # What lies before this chunk has nothing left to say. Until then, it is
+            # what tells the counts of connections if this process dies.
+            self.process.journal.forget(self.position)
         self.process.journal.stored += chunk.size
         self.position = chunk.end
-        if not self.process.registry.touched or self.counted:
-            # Older lines have nothing left to say. Before that, they are what tells
-            # the counts of connections if this process dies.
-            self.process.journal.forget(chunk.end)
+
+    def finish(self) -> None:
+        """Note what was lost at the very end, behind which no event came."""
+        last = self.process.seq
+        if last > self.progress.seq:
+            self.progress.pass_over(last, lost=last - self.progress.seq)
 
     def _set_aside(self, line: bytes, reason: Exception) -> None:
         """Keep a line that the database refuses, with the reason."""
@@ -137,12 +149,19 @@ class Storing:
             "reason": f"{type(reason).__name__}: {reason}",
             "line": line.decode("utf-8", "replace"),
         }
+        try:
+            self._keep_aside(orjson.dumps(kept) + b"\n")
+        except OSError:
+            # A disk that refuses it must not hold up all the others.
+            logger.exception("What was set aside could not be kept")
+
+    def _keep_aside(self, text: bytes) -> None:
         path = self.process.directory / SET_ASIDE
         path.touch(mode=0o600)  # it has texts of messages
         if path.stat().st_size > SET_ASIDE_LIMIT:
             path.replace(path.with_suffix(".old.jsonl"))
         with open(path, "ab") as file:
-            file.write(orjson.dumps(kept) + b"\n")
+            file.write(text)
 
 
 def _session_ends(sessions: dict[str, str]) -> dict[str, datetime]:

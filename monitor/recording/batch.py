@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 from django.db import DataError, connection
@@ -13,6 +13,7 @@ from django.db.models import F
 from monitor.models import Connection, Event, Gap, Process, Trace
 
 from . import lines, statements
+from .gaps import Loss, write_gap
 from .progress import Progress
 
 Kind = Event.Kind
@@ -47,17 +48,7 @@ ASSIGNMENTS = {
     },
 }
 ENDS = (Kind.DISCONNECT, Kind.REJECT, Kind.ERROR)
-SAME_GAP = timedelta(seconds=60)  # what is lost within it belongs to one gap
 Row = dict[str, Any]
-
-
-@dataclass
-class Loss:
-    """Events that were not kept, or not whole."""
-
-    began_at: int  # microseconds since 1970
-    ended_at: int
-    count: int = 0
 
 
 @dataclass
@@ -132,7 +123,7 @@ class Batch:
         for trace_id, size in self.traced.items():
             Trace.objects.filter(pk=trace_id).update(bytes_kept=F("bytes_kept") + size)
         for kind, loss in self.losses.items():
-            _write_gap(self.progress.process_id, kind, loss)
+            write_gap(self.progress.process_id, kind, loss)
         if self.seq > self.progress.seq:
             process = Process.objects.filter(pk=self.progress.process_id)
             process.update(stored_seq=self.seq)
@@ -165,12 +156,9 @@ class Batch:
             if omission == FULL:
                 self._lose(Gap.Kind.PAYLOAD, at, at, 1)
             if trace_id is not None:
-                self.traced[trace_id] = self.traced.get(trace_id, 0) + len(text)
-        if handled_seq is not None:
-            if handled_seq > self.progress.seq:
-                self.handled[handled_seq] = handler_us
-            else:
-                self.took(key, handled_seq, handler_us)
+                cost = lines.trace_cost(size)
+                self.traced[trace_id] = self.traced.get(trace_id, 0) + cost
+        self.took(key, handled_seq, handler_us)
         if self.progress.is_replay:
             self.patch(key, at, (n_in, n_out, b_in, b_out))
 
@@ -194,7 +182,7 @@ class Batch:
         elif self.progress.is_replay:
             self.patch(key, at, line["counts"])
         self.opens_or_closes |= bool(change) or "row" in line
-        if "cause" in line:
+        if line["kind"] in ENDS:
             self.ended.append(key)
 
     def _is_new(self, seq: int, at: int) -> bool:
@@ -243,22 +231,3 @@ def _change(record: Row) -> Row:
             "detail": record["detail"],
         }
     return {}
-
-
-def _write_gap(process_id: str, kind: Gap.Kind, loss: Loss) -> None:
-    """Note a loss, together with what was lost shortly before."""
-    began_at, ended_at = _moment(loss.began_at), _moment(loss.ended_at)
-    before = Gap.objects.filter(
-        process_id=process_id, kind=kind, ended_at__gte=began_at - SAME_GAP
-    ).first()
-    if before is None:
-        facts = {"began_at": began_at, "ended_at": ended_at, "count": loss.count}
-        Gap.objects.create(process_id=process_id, kind=kind, **facts)
-    else:
-        Gap.objects.filter(pk=before.pk).update(
-            count=F("count") + loss.count, ended_at=ended_at
-        )
-
-
-def _moment(microseconds: int) -> datetime:
-    return datetime.fromtimestamp(microseconds / 1_000_000, UTC)

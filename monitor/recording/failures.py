@@ -54,8 +54,9 @@ def _is_library(frame: FrameType) -> bool:
 
 
 def _secrets_of(message: dict[str, Any] | None) -> Iterable[str]:
-    text = (message or {}).get("text") or ""
-    return secrets(text[:LIMIT])
+    message = message or {}
+    text = message.get("text") or (message.get("bytes") or b"").decode(errors="replace")
+    return secrets(text)
 
 
 def _hidden(text: str, values: Iterable[str]) -> str:

@@ -94,9 +94,11 @@ class Journal:
         self.directory = directory
         self.written = 0  # bytes appended
         self.stored = 0  # bytes of them that are in the database
-        self._segment = 0
         self._map: mmap.mmap | None = None
-        self._end = self._size = 0  # bytes of the current segment
+        self._size = 0  # bytes of the current segment
+        # How far it may be read. Both at once, because another thread reads.
+        self._tail = Position(0, 0)
+        self._closed = False
         self._forgotten = 0  # segments before this one are deleted
 
     @property
@@ -107,12 +109,13 @@ class Journal:
     def append(self, line: bytes, segment_size: int) -> None:
         """Append one line, which ends in a newline. OSError if the disk is full."""
         size = len(line)
-        if self._end + size > self._size:
-            self._begin_segment(max(segment_size, size))
+        segment, end = self._tail
+        if end + size > self._size:
+            self._begin_segment(segment + 1, max(segment_size, size))
+            segment, end = self._tail
         assert self._map is not None
         self._map.write(line)
-        # From here on, it may be read.
-        self._end += size
+        self._tail = Position(segment, end + size)
         self.written += size
 
     def start(self) -> Position:
@@ -127,11 +130,15 @@ class Journal:
         lines are passed over.
         """
         # Asked before reading: whoever began the next segment had finished this one.
-        finished = self._path(position.segment + 1).exists()
+        tail = self._tail
         size = READ_SIZE
-        if position.segment == self._segment:
-            # A line that is being copied must not be seen before it is whole.
-            size = min(size, max(self._end - position.offset, 0))
+        if tail.segment:
+            finished = position.segment < tail.segment
+            if not finished:
+                # A line that is being copied must not be seen before it is whole.
+                size = min(size, tail.offset - position.offset)
+        else:
+            finished = self._path(position.segment + 1).exists()
         data = self._read(position, size)
         end = data.rfind(b"\n") + 1
         if end:
@@ -168,28 +175,36 @@ class Journal:
         shutil.rmtree(self.directory, ignore_errors=True)
 
     def close(self) -> None:
-        """Close the segment that is being written."""
+        """Close the segment that is being written; nothing can be appended now."""
+        self._closed = True
+        self._size = 0
         if self._map is not None:
             self._map.close()
             self._map = None
-            self._end = self._size = 0
 
-    def _begin_segment(self, size: int) -> None:
+    def _begin_segment(self, number: int, size: int) -> None:
+        if self._closed:
+            raise OSError("The journal is closed.")
         self.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-        path = self._path(self._segment + 1)
-        file = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+        # Under another name at first: nobody must take it for the next one before it
+        # is sure that it will be.
+        path = self._path(number)
+        unready = path.with_suffix(".unready")
+        file = os.open(unready, os.O_RDWR | os.O_CREAT | os.O_TRUNC, 0o600)
         try:
             # All of it now: a page that finds no room later would end the process.
-            os.posix_fallocate(file, 0, size)
+            _allocate(file, size)
             segment = mmap.mmap(file, size)
+            os.rename(unready, path)
         except OSError:
-            path.unlink()
+            unready.unlink()
             raise
         finally:
             os.close(file)
-        self.close()
+        if self._map is not None:
+            self._map.close()
         self._map, self._size = segment, size
-        self._segment += 1
+        self._tail = Position(number, 0)
 
     def _path(self, segment: int) -> Path:
         return self.directory / f"{segment:08}.jsonl"
@@ -197,3 +212,11 @@ class Journal:
     def _segments(self) -> list[int]:
         paths = self.directory.glob("*.jsonl")
         return sorted(int(path.stem) for path in paths if path.stem.isdigit())
+
+
+def _allocate(file: int, size: int) -> None:
+    """Let a file have `size` bytes of the disk. OSError if there are not that many."""
+    if hasattr(os, "posix_fallocate"):
+        os.posix_fallocate(file, 0, size)
+    else:  # macOS
+        os.write(file, bytes(size))

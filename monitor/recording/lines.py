@@ -20,3 +20,10 @@ COUNTS = ("messages_in", "messages_out", "bytes_in", "bytes_out")
 
 Message = list[Any]
 Event = dict[str, Any]
+
+TRACED_ROW = 250  # bytes that a traced message takes beside its text, about
+
+
+def trace_cost(size: int) -> int:
+    """The bytes that a message of `size` counts for the size of its trace."""
+    return size + TRACED_ROW

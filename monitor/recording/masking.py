@@ -38,13 +38,18 @@ COLON = re.compile(r"\s*:\s*")
 SCALAR = re.compile(r"[^,}\]\s][^,}\]\n]*")
 BRACKET = re.compile(r'"|[\[{]|[\]}]')
 VALUE = (
-    r"""\\*"[^"]*"?|'[^']*'?"""
+    r"""\\*[bru]{0,2}"[^"]*"?|[bru]{0,2}'[^']*'?"""
     r"""|(?:(?:bearer|basic|digest|token)\s+)?[^\s&;,"'\\)}\]]+"""
 )
-ASSIGNED = re.compile(rf"(?:{NAME})[\w.\[\]-]{{0,64}}=({VALUE})")
+# In text all is in lower case, so `userPass` is one word: what needs borders in `NAME`
+# does without one in front.
+LOOSE_NAME = NAME + r"|(?:pass|pin|otp|cvc|cvv|iban|ssn|sid)(?![a-z])"
+ASSIGNED = re.compile(rf"(?:{LOOSE_NAME})[\w.\[\]-]{{0,64}}=({VALUE})")
 NAMED = re.compile(
-    rf"""(?:{NAME})[\w.\[\]-]{{0,64}}\\*["']?\s{{0,9}}[:=]\s{{0,9}}({VALUE})"""
+    r"authori[sz]ation\s{0,9}[:=]\s{0,9}(?P<rest>[^\s\"'][^\r\n]*)|"
+    rf"""(?:{LOOSE_NAME})[\w.\[\]-]{{0,64}}\\*["']?\s{{0,9}}[:=]\s{{0,9}}({VALUE})"""
 )
+CAMEL = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
 LOWER = {ord(letter): letter.lower() for letter in string.ascii_uppercase}
 SAFE_KEYS = 4096  # that are remembered
 LONGEST_KEY = 64  # characters
@@ -67,11 +72,10 @@ def mask(text: str) -> str:
     if text[:1] == "{" and "=" not in text and "\\" not in text:
         try:
             content = orjson.loads(text)
-        except ValueError:
-            pass
-        else:
             if _is_safe(content):
                 return text
+        except (RecursionError, ValueError):
+            pass  # too deep, or no JSON
     return _masked(text, DEPTH) if _may_have_secrets(text) else text
 
 
@@ -145,7 +149,9 @@ def _json_values(text: str, depth: int) -> Iterator[Replacement]:
                 yield Replacement(colon.end(), behind, f'"{MASK}"')
         elif not colon and ('\\"' in found[1] or "\\u" in found[1]):
             inner = _unescaped(found[1])
-            shown = _masked(inner, depth - 1) if depth else MASK
+            shown = inner
+            if _may_have_secrets(inner):
+                shown = _masked(inner, depth - 1) if depth else MASK
             if shown != inner:
                 shown = json.dumps(shown, ensure_ascii=False)
                 yield Replacement(found.start(), found.end(), shown)
@@ -155,9 +161,12 @@ def _json_values(text: str, depth: int) -> Iterator[Replacement]:
 def _named_values(text: str, pattern: re.Pattern[str]) -> Iterator[Replacement]:
     """What to mask in a form, in headers and in other text."""
     for match in pattern.finditer(_lower(text)):
-        start, end = match.span(1)
+        start, end = match.span(match.lastindex or 0)
         value = text[start:end]
         if value.strip("\\\"'") in ("", MASK):
+            continue
+        if match.lastgroup == "rest":
+            yield Replacement(start, end, MASK)
             continue
         quote = next((mark for mark in "\"'" if mark in value), "")
         escapes = "\\" * (len(value) - len(value.lstrip("\\")))
@@ -171,7 +180,8 @@ def _lower(text: str) -> str:
 
 @lru_cache(maxsize=1024)  # messages of one kind have the same keys
 def _is_secret(raw: str) -> bool:
-    return SECRET.search(_unescaped(raw).lower()) is not None
+    words = CAMEL.sub("_", _unescaped(raw))  # userPass: user_pass
+    return SECRET.search(words.lower()) is not None
 
 
 def _end_of_value(text: str, start: int) -> int:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import time
 import uuid
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from monitor.models import Connection, client_text
+from monitor.models import Connection, Gap, Process, client_text
 
 from .capture import key_text
+from .gaps import Loss, write_gap
 
 Row = dict[str, Any]
 
@@ -35,6 +37,14 @@ class Progress:
     # A live process hands in the counts of its connections itself. Those of a dead
     # one are only in its journal.
     is_replay: bool = False
+
+    def pass_over(self, seq: int, lost: int) -> None:
+        """Go on behind `seq`, without an event of this number; `lost` is how many."""
+        if lost > 0:
+            now = time.time_ns() // 1000
+            write_gap(self.process_id, Gap.Kind.DROPPED, Loss(now, now, lost))
+        self.seq = seq
+        Process.objects.filter(pk=self.process_id).update(stored_seq=seq)
 
     def meet(self, connection_id: str, row: Row) -> None:
         """Get to know a connection by its row. ValueError if its id is no UUID."""

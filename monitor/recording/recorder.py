@@ -17,6 +17,7 @@ from monitor.scope import MASK, TOKEN, clean
 from . import lines
 from .capture import Kept, connection_row, keep, message_size, redacted
 from .failures import describe, keep_traceback
+from .masking import mask
 from .rules import Capture, Rules, Subject, Tracing
 
 Cause, Kind, Omission = Connection.Cause, Event.Kind, Event.Omission
@@ -120,7 +121,9 @@ class Recorder:
             await self._close_for_the_application()
         except asyncio.CancelledError as error:
             if _was_asked_to_cancel():
-                # A server cancels its applications when it stops.
+                # A server cancels its applications when it stops, and those that are
+                # busy for long after their peer has left.
+                self._ask_why_it_is_gone()
                 cancelled = "cancelled by the server"
                 self.end(Kind.DISCONNECT, Cause.SERVER, detail=cancelled)
             else:
@@ -128,7 +131,7 @@ class Recorder:
             raise
         except Exception as error:
             if error is self.gone:
-                await self._ask_why_it_is_gone()
+                self._ask_why_it_is_gone()
             else:
                 self.failed(error)
             raise
@@ -227,13 +230,17 @@ class Recorder:
 
     # What is noted -------------------------------------------------------------------
 
-    @harmless
     def begin(self) -> None:
-        self.process.add(self)
+        try:
+            self.process.add(self)
+        except Exception:
+            self.process.count_failure("A connection could not be registered")
 
-    @harmless
     def leave(self) -> None:
-        self.process.discard(self)
+        try:
+            self.process.discard(self)
+        except Exception:
+            self.process.count_failure("A connection could not be let go")
 
     def took(self, message: dict[str, Any]) -> None:
         match message["type"]:
@@ -256,10 +263,12 @@ class Recorder:
                 self.reject(code=message["status"])
 
     def open(self) -> int | None:
-        """Note the handshake, as late as its route is known; return its number."""
+        """Note the handshake, as late as its route is known; return its number.
+
+        If the disk refuses it, it is tried again with whatever comes next.
+        """
         if self.opened:
             return None
-        self.opened = True
         row = connection_row(self.scope)
         self.subject = Subject(
             connection_id=self.key,
@@ -267,7 +276,10 @@ class Recorder:
             client_host=row["client_host"],
             path=self.scope.get("path", ""),
         )
-        return self.note(Kind.CONNECT, row=row | self.route_row)
+        facts = {"row": row | self.route_row, "at": self.opened_at}
+        seq = self.note(Kind.CONNECT, **facts)
+        self.opened = True
+        return seq
 
     def accept(self, message: dict[str, Any]) -> None:
         self.open()
@@ -282,7 +294,7 @@ class Recorder:
         """Note a message before the application gets it."""
         process = self.process
         self.active_at = time_ns() // 1000
-        if self.rules is not process.rules or self.tracing is not None:
+        if self.rules is not process.rules or self.tracing or not self.opened:
             self.obey()
         assert self.rules is not None
         capture = self.capture
@@ -344,7 +356,7 @@ class Recorder:
         trace_id = None
         if self.tracing is not None:
             trace_id = self.tracing.id
-            self.tracing.left -= len(text)
+            self.tracing.left -= lines.trace_cost(size)
         line = [
             *(0, self.key, kind, self.active_at, self.messages_in, self.messages_out),
             *(self.bytes_in, self.bytes_out, text, size, omission, trace_id),
@@ -357,7 +369,8 @@ class Recorder:
         """Look up what is to be kept of this connection."""
         rules = self.process.rules
         if (
-            self.rules is rules
+            self.opened
+            and self.rules is rules
             and self.tracing
             and not self.tracing.is_over(self.active_at)
         ):
@@ -392,15 +405,21 @@ class Recorder:
             cause = Cause.PROTOCOL
         else:
             cause = Cause.CLIENT
-        detail = message.get("reason") or ""
+        detail = mask(message.get("reason") or "")
         self.closed = True
         self.end(Kind.DISCONNECT, cause, code=code, detail=detail)
 
     @harmless
     def failed(self, error: BaseException) -> None:
         """Note an exception of the application, also one that comes after the end."""
+        if self.rules is None:
+            self.obey()
         # A traceback quotes messages: it is only for those who may read them.
         text, size, omission = keep_traceback(error, self.handled_message)
+        if not self.capture.limit:
+            text, omission = "", Omission.POLICY
+        elif self.rules is not None and self.rules.redact is not None:
+            text, size, omission = self.redacted((text, size, omission))
         facts = {"text": text, "size": size, "omission": omission}
         facts["about_seq"] = self.handled
         detail = describe(error)
@@ -470,25 +489,28 @@ class Recorder:
         self.closed = True
         try:
             await self.server_send({"type": "websocket.close", "code": 1000})
-        except OSError:
-            return await self._ask_why_it_is_gone()
+        except Exception:
+            # The application has done its part; the peer has gone, most likely.
+            return self._ask_why_it_is_gone()
         detail = "the application returned"
         if self.accepted:
             self.end(Kind.DISCONNECT, Cause.APPLICATION, code=1000, detail=detail)
         else:
             self.end(Kind.REJECT, Cause.REJECT, code=403, detail=detail)
 
-    async def _ask_why_it_is_gone(self) -> None:
+    @harmless
+    def _ask_why_it_is_gone(self) -> None:
         """Read what the application did not: the server may have said why the peer
-        has gone, while the application was busy."""
-        try:
-            async with asyncio.timeout(0):
-                while not self.ended:
-                    self.took(await self.server_receive())
-        except TimeoutError:
-            self.end(Kind.DISCONNECT, Cause.LOST)
-        except Exception:
-            self.process.count_failure("The end of a connection could not be read")
+        has gone, while the application was busy. Never waits."""
+        while not self.ended:
+            reading = self.server_receive().__await__()
+            try:
+                next(reading)
+            except StopIteration as read:
+                self.took(read.value)
+            else:
+                reading.close()  # it would wait
+                return
 
 
 def _was_asked_to_cancel() -> bool:

@@ -46,7 +46,8 @@ def store(
             return first or second
         for text in texts:
             set_aside(text, error)
-            progress.seq = max(progress.seq, _seq_of(text))
+            if (seq := _seq_of(text)) > progress.seq:
+                progress.pass_over(seq, lost=seq - progress.seq - 1)
         return False
     progress.seq = batch.seq
     for connection_id in batch.ended:

@@ -53,12 +53,13 @@ def test_a_viewer_sees_sizes_in_place_of_texts_and_cannot_disconnect(
     expect(message(ana, "for friends only")).to_have_count(1)
     row = live_rows(vera, f"/ws/chat/{room}/")
     connection = connection_id(row)
+    pushed = feed_rows(vera, f"/ws/chat/{room}/").filter(has_text="receive")
+    expect(pushed).to_have_count(1)  # and so it is stored
     [(size,)] = server.rows(
         "SELECT size FROM monitor_event WHERE kind = 'receive' AND path = ?",
         f"/ws/chat/{room}/",
     )
 
-    pushed = feed_rows(vera, f"/ws/chat/{room}/").filter(has_text="receive")
     expect(pushed.locator("td.text")).to_have_text(f"••• {size} B")
     expect(vera.get_by_role("checkbox")).to_have_count(0)
     expect(vera.get_by_role("button", name="Disconnect")).to_have_count(0)

@@ -26,6 +26,7 @@ SECRET_KEYS = st.sampled_from(
         *("secret", "client_secret", "session", "sessionid", "Session-Key", "sid"),
         *("cardNumber", "card", "cvc", "pin", "otp", "iban", "ssn", "apiKey"),
         *("api_key", "private-key", "Authorization", "auth", "credentials"),
+        *("userPass", "loginPin", "smsOtp"),
     ]
 )
 JSON = st.recursive(
@@ -86,6 +87,7 @@ def test_no_secret_survives_in_json_that_was_cut(text, limit):
             "{key}: Bearer {value}",
             "{key} = '{value}'",
             "{{'user': 'ana', '{key}': '{value}'}}",  # as Python prints it
+            "{{'user': b'ana', '{key}': b'{value}'}}",
             "{{{key}: \"{value}\"}}",
             "https://example.com/?{key}={value}#x",
             '{{"url": "https://example.com/?{key}={value}", "a": 1}}',
@@ -95,6 +97,18 @@ def test_no_secret_survives_in_json_that_was_cut(text, limit):
 )  # fmt: skip
 def test_no_secret_survives_in_forms_headers_and_what_python_prints(key, shape):
     assert "canary" not in mask(shape.format(key=key, value=CANARY))
+
+
+def test_json_of_any_depth_can_be_kept():
+    deep = '{"a":' * 1000 + '{"password": "hunter2-canary"}' + "}" * 1000
+
+    assert "canary" not in keep({"text": deep}, 2**20)[0]
+
+
+def test_a_header_with_many_parts_is_masked_to_the_end_of_its_line():
+    header = 'Authorization: Digest username="a", response="hunter2-canary"\nHost: b'
+
+    assert mask(header) == f"Authorization: {MASK}\nHost: b"
 
 
 @given(JSON)

@@ -7,6 +7,7 @@ from django.utils import timezone
 from monitor.models import Connection, Event, Trace
 from monitor.processes.commands import announce
 from monitor.processes.local import local_process
+from monitor.recording.lines import TRACED_ROW
 
 from ..clock import until
 from .conftest import stored
@@ -107,13 +108,13 @@ async def test_a_trace_ends_when_its_size_is_reached(open_socket, settings, trac
     settings.MONITOR_RULES_INTERVAL = 0.2
     socket = await open_socket()
 
-    started = await trace("path", "/echo/here/", size=25)
+    started = await trace("path", "/echo/here/", size=700)
     await exchange(socket, "ten bytes!", "ten bytes!", "ten bytes!")
     await has_result(started, "full")
 
     assert len(await traced()) == 3
     await started.arefresh_from_db()
-    assert started.bytes_kept == 30
+    assert started.bytes_kept == 3 * (10 + TRACED_ROW)
     assert started.finished_at is not None
 
 
