@@ -60,11 +60,12 @@ def spread(figures, digits=0):
 def machine(rounds):
     """The machine and the versions, without a word that tells whose it is."""
     now = datetime.datetime.now(datetime.UTC)
+    release = platform.release().partition("-")[0]
     rows = [
         ("date", now.strftime("%Y-%m-%d")),
         ("rounds", rounds),
         ("CPU", f"{_cpu()}, {os.cpu_count()} cores"),
-        ("kernel", f"{platform.system()} {platform.release()}, {platform.machine()}"),
+        ("kernel", f"{platform.system()} {release}, {platform.machine()}"),
         ("Python", platform.python_version()),
         ("SQLite", sqlite3.sqlite_version),
         ("PostgreSQL", _postgres_version()),
