@@ -11,7 +11,7 @@ class Settings:
     ENABLED = True
     JOURNAL_DIR = ""  # a directory on a local disk; needed, see checks.py
     JOURNAL_LIMIT = 256 * 2**20  # bytes kept on disk while the database is away
-    SEGMENT_SIZE = 4 * 2**20  # bytes of one file of the journal
+    SEGMENT_SIZE = 2**20  # bytes of one file of the journal
     BATCH_INTERVAL = 0.05  # seconds that events may wait for others; more under load
     TICK_INTERVAL = 0.25  # seconds between two ticks, at least
     CAPTURE: dict[str, str] = {}  # path pattern: off, counts, meta, preview or full

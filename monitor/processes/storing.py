@@ -82,7 +82,7 @@ class Storing:
 
         def complete(batch: Batch) -> None:
             for recorder in touched:
-                batch.patch(recorder.key, recorder.active_at, recorder.counts())
+                batch.count(recorder.key, recorder.active_at, recorder.counts())
                 batch.took(recorder.key, recorder.handled_seq, recorder.handler_us)
             self._note_session_ends(batch)
             opened.extend(row["id"] for row in batch.connections)

@@ -34,6 +34,10 @@ CONNECTION_FIELDS = [
 FIRST = "COALESCE(old.{0}, new.{0})"
 # The first end is the true one; what a replayed journal says later changes nothing.
 UNTIL_CLOSED = "CASE WHEN old.closed_at IS NULL THEN {} ELSE old.{} END"
+COUNTED = {
+    name: f"{{greatest}}(old.{name}, COALESCE(new.{name}, old.{name}))"
+    for name in ("active_at", *lines.COUNTS)
+}
 ASSIGNMENTS = {
     "accepted_at": FIRST.format("accepted_at"),
     "subprotocol": "COALESCE(new.subprotocol, old.subprotocol)",
@@ -42,10 +46,7 @@ ASSIGNMENTS = {
     "close_code": UNTIL_CLOSED.format("new.close_code", "close_code"),
     "cause": UNTIL_CLOSED.format("COALESCE(new.cause, old.cause)", "cause"),
     "detail": UNTIL_CLOSED.format("COALESCE(new.detail, old.detail)", "detail"),
-    **{
-        name: f"{{greatest}}(old.{name}, COALESCE(new.{name}, old.{name}))"
-        for name in ("active_at", *lines.COUNTS)
-    },
+    **COUNTED,
 }
 ENDS = (Kind.DISCONNECT, Kind.REJECT, Kind.ERROR)
 Row = dict[str, Any]
@@ -61,6 +62,7 @@ class Batch:
     events: list[list[Any]] = field(default_factory=list)
     connections: list[Row] = field(default_factory=list)
     patches: dict[str, Row] = field(default_factory=dict)
+    counts: list[Row] = field(default_factory=list)  # patches of nothing else
     handled: dict[int, int | None] = field(default_factory=dict)  # µs by number
     handled_before: list[Row] = field(default_factory=list)  # in an older batch
     losses: dict[Gap.Kind, Loss] = field(default_factory=dict)
@@ -92,6 +94,11 @@ class Batch:
             row = {"connection_id": connection_id, "seq": seq}
             self.handled_before.append(row | {"handler_us": handler_us})
 
+    def count(self, connection_id: str, active_at: int, counts: Iterable[int]) -> None:
+        """Bring the counts of a connection up to date."""
+        row = {"id": connection_id, "active_at": active_at}
+        self.counts.append(row | dict(zip(lines.COUNTS, counts, strict=True)))
+
     def patch(self, connection_id: str, active_at: int, counts: Iterable[int]) -> Row:
         """The patch of a connection, its counts brought up to date."""
         patch = self._patch(connection_id)
@@ -113,6 +120,7 @@ class Batch:
         statements.insert(connection, Event, EVENT_FIELDS, self.events)
         patches = list(self.patches.values())
         statements.update(connection, Connection, ASSIGNMENTS, patches)
+        statements.update(connection, Connection, COUNTED, self.counts)
         statements.update(
             connection,
             Event,

@@ -15,7 +15,7 @@ import shutil
 from pathlib import Path
 from typing import NamedTuple
 
-READ_SIZE = 2**19  # bytes; some thousand messages, stored in a few dozen ms
+READ_SIZE = 2**18  # bytes; well over a thousand messages, stored in a few dozen ms
 WORD_SIZE = 2**12  # bytes
 
 

@@ -28,7 +28,7 @@ Convert = Callable[[Any], Any]
 Row = list[Any]
 
 VENDORS = ("sqlite", "postgresql")
-AT_ONCE = 256  # rows in a statement of SQLite, which takes 32,766 parameters
+AT_ONCE = 256  # rows in a statement; SQLite takes 32,766 parameters
 # What a value raises that is not of its field's kind.
 UNFIT = (AttributeError, OverflowError, TypeError, ValueError)
 
@@ -42,7 +42,7 @@ def insert(
     """Insert `rows`, values in the order of `names`; pass over those that are there.
 
     The rows themselves become what the database takes, so they serve only once. A
-    UUID is given as 32 hexadecimal digits.
+    UUID is given as 32 hexadecimal digits, JSON as text.
 
     DataError for a value that is not of its field's kind, as from the database.
     """
@@ -107,13 +107,15 @@ def update(
     )
     keys = columns[: len(key)]
     same = " AND ".join(f"old.{column} = new.{column}" for column in keys)
-    values = [[row.get(name) for name in names] for row in rows]
+    sql = (
+        f"UPDATE {_table(connection, model)} AS old SET {settings} "
+        f"FROM {_rows_from(connection, fields)} AS new WHERE {same}"
+    )
     with connection.cursor() as cursor:
-        cursor.execute(
-            f"UPDATE {_table(connection, model)} AS old SET {settings} "
-            f"FROM {_rows_from(connection, fields)} AS new WHERE {same}",
-            [_json(connection, fields, values)],
-        )
+        for start in range(0, len(rows), AT_ONCE):
+            some = rows[start : start + AT_ONCE]
+            values = [[row.get(name) for name in names] for row in some]
+            cursor.execute(sql, [_json(connection, fields, values)])
 
 
 def _insert_values(
@@ -245,9 +247,7 @@ def _converter(connection: BaseDatabaseWrapper, field: models.Field) -> Convert 
             return time_converter(connection)
         case models.IntegerField() if target is not field:
             return int
-        case models.JSONField():
-            return _as_json
-        case models.IntegerField() | models.TextField():
+        case models.IntegerField() | models.JSONField() | models.TextField():
             return None
         case models.UUIDField():
             return None
@@ -273,10 +273,6 @@ def _naive_time(value: int | datetime) -> str:
 @lru_cache(maxsize=16)  # the events of one batch fell into one or two of them
 def _second(value: int) -> str:
     return datetime.fromtimestamp(value, UTC).strftime("%Y-%m-%d %H:%M:%S")
-
-
-def _as_json(value: Any) -> str:
-    return orjson.dumps(value).decode()
 
 
 def _table(connection: BaseDatabaseWrapper, model: type[models.Model]) -> str:

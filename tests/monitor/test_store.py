@@ -1,3 +1,4 @@
+import json
 import uuid
 
 import orjson
@@ -38,6 +39,7 @@ def message(seq, text="hi", omission="", took=(None, None), **more):
 
 
 CONNECTION = uuid.uuid4().hex
+SCOPE = {"path": "/ws/", "ñ": ['«quoted"»']}
 ROW = {
     "user_id": None,
     "username": "ana",
@@ -47,9 +49,9 @@ ROW = {
     "user_agent": "",
     "origin": "",
     "session_hash": "",
-    "scope": {"path": "/ws/", "ñ": ['«quoted"»']},
+    "scope": json.dumps(SCOPE),
     "route": "",
-    "route_args": {},
+    "route_args": "{}",
     "consumer": "",
 }
 OPEN = line(1, "connect", row=ROW)
@@ -73,7 +75,7 @@ def test_times_ids_and_json_come_back_as_they_went_in():
     assert connection.opened_at.timestamp() == pytest.approx(
         (MICROSECONDS + 1) / 1e6, abs=1e-6
     )
-    assert connection.scope == ROW["scope"]
+    assert connection.scope == SCOPE
     assert connection.process_id == uuid.UUID(PROCESS)
 
 
