@@ -111,7 +111,7 @@ class Batch:
         self._patch(connection_id)["session_expires_at"] = at
 
     def write(self) -> None:
-        """Write everything, with one statement for each table."""
+        """Write everything, with a few statements for each table."""
         rows = [[row.get(n) for n in CONNECTION_FIELDS] for row in self.connections]
         statements.insert(connection, Connection, CONNECTION_FIELDS, rows)
         self._write_messages()

@@ -7,7 +7,10 @@ import uuid
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
+from django.db import transaction
+
 from monitor.models import Connection, Gap, Process, client_text
+from monitor.turns import taking_turns
 
 from .capture import key_text
 from .gaps import Loss, write_gap
@@ -40,11 +43,12 @@ class Progress:
 
     def pass_over(self, seq: int, lost: int) -> None:
         """Go on behind `seq`, without an event of this number; `lost` is how many."""
-        if lost > 0:
-            now = time.time_ns() // 1000
-            write_gap(self.process_id, Gap.Kind.DROPPED, Loss(now, now, lost))
+        now = time.time_ns() // 1000
+        with taking_turns(), transaction.atomic():
+            if lost > 0:
+                write_gap(self.process_id, Gap.Kind.DROPPED, Loss(now, now, lost))
+            Process.objects.filter(pk=self.process_id).update(stored_seq=seq)
         self.seq = seq
-        Process.objects.filter(pk=self.process_id).update(stored_seq=seq)
 
     def meet(self, connection_id: str, row: Row) -> None:
         """Get to know a connection by its row. ValueError if its id is no UUID."""

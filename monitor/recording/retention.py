@@ -16,9 +16,9 @@ from monitor.conf import settings
 from monitor.models import Connection, Event, Gap, Process, Trace
 from monitor.turns import taking_turns
 
-HOLD = 0.025  # seconds that a chunk should hold locks; a hundred ms are promised
+HOLD = 0.01  # seconds that a chunk should hold locks; a hundred ms are promised
 FIRST_CHUNK = 200  # rows
-LARGEST_CHUNK = 5000
+LARGEST_CHUNK = 1000
 SAMPLE = 300  # rows that stand for all
 # What a row needs beside its texts, indexes included: 210 and 254 for an event on
 # SQLite and PostgreSQL, 670 and 557 for a connection, measured with 200,000 and 10,000.
