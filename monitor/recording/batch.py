@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from django.db import DataError, connection
+from django.db import connection
 from django.db.models import F
 
 from monitor.models import Connection, Event, Gap, Process, Trace
@@ -57,13 +57,16 @@ class Batch:
     """What some journal lines amount to: rows for each table."""
 
     progress: Progress
-    # Tuples of texts and numbers, of which the garbage collector loses sight soon.
-    messages: list[tuple[Any, ...]] = field(default_factory=list)
+    # The values of all messages in one list, by `MESSAGE_FIELDS`: thousands of small
+    # lists would keep the garbage collector busy, which stops the event loop, too.
+    messages: list[Any] = field(default_factory=list)
+    # Where the handler's time belongs in it, by the number of the message.
+    places: dict[int, int] = field(default_factory=dict)
     events: list[list[Any]] = field(default_factory=list)
     connections: list[Row] = field(default_factory=list)
     patches: dict[str, Row] = field(default_factory=dict)
     counts: list[Row] = field(default_factory=list)  # patches of nothing else
-    handled: dict[int, int | None] = field(default_factory=dict)  # µs by number
+    handled: dict[int, int | None] = field(default_factory=dict)  # µs of other events
     handled_before: list[Row] = field(default_factory=list)  # in an older batch
     losses: dict[Gap.Kind, Loss] = field(default_factory=dict)
     traced: dict[int, int] = field(default_factory=dict)  # bytes by trace
@@ -74,21 +77,25 @@ class Batch:
 
     def __post_init__(self) -> None:
         self.seq = self.progress.seq
+        self.moment = statements.time_converter(connection)
 
-    def add(self, line: lines.Message | lines.Event) -> None:
-        """Take in a line of the journal."""
-        if type(line) is list:
-            self._add_message(line)
-        elif type(line) is dict:
-            self._add_event(line)
-        else:
-            raise TypeError(f"a line is an object or an array, not {line!r:.50}")
+    def add(self, some: list[Any]) -> None:
+        """Take in lines of the journal."""
+        for line in some:
+            if type(line) is list:
+                self._add_message(line)
+            elif type(line) is dict:
+                self._add_event(line)
+            else:
+                raise TypeError(f"a line is an object or an array, not {line!r:.50}")
 
     def took(self, connection_id: str, seq: int | None, handler_us: int | None) -> None:
         """Note how long the application had a message in its hands."""
         if seq is None:
             return
-        if seq > self.progress.seq:
+        if place := self.places.get(seq):
+            self.messages[place] = handler_us
+        elif seq > self.progress.seq:
             self.handled[seq] = handler_us
         else:
             row = {"connection_id": connection_id, "seq": seq}
@@ -112,12 +119,13 @@ class Batch:
 
     def write(self) -> None:
         """Write everything, with a few statements for each table."""
+        again = self.progress.in_doubt
         rows = [[row.get(n) for n in CONNECTION_FIELDS] for row in self.connections]
-        statements.insert(connection, Connection, CONNECTION_FIELDS, rows)
-        self._write_messages()
+        statements.insert(connection, Connection, CONNECTION_FIELDS, rows, again)
+        statements.insert_ready(connection, Event, MESSAGE_FIELDS, self.messages, again)
         for row in self.events:
             row[HANDLER_US] = self.handled.get(row[SEQ])
-        statements.insert(connection, Event, EVENT_FIELDS, self.events)
+        statements.insert(connection, Event, EVENT_FIELDS, self.events, again)
         patches = list(self.patches.values())
         statements.update(connection, Connection, ASSIGNMENTS, patches)
         statements.update(connection, Connection, COUNTED, self.counts)
@@ -136,39 +144,31 @@ class Batch:
             process = Process.objects.filter(pk=self.progress.process_id)
             process.update(stored_seq=self.seq)
 
-    def _write_messages(self) -> None:
-        """Insert what there may be thousands of; nothing is left to be converted."""
-        moment = statements.time_converter(connection)
-        handled = self.handled.get
-        try:
-            rows = [
-                (key, seq, kind, moment(at), *identity, *kept, handled(seq))
-                for key, seq, kind, at, identity, kept in self.messages
-            ]
-        except TypeError as error:
-            raise DataError(f"no time of an event: {error}") from error
-        statements.insert_ready(connection, Event, MESSAGE_FIELDS, rows)
-
     def _add_message(self, line: lines.Message) -> None:
-        seq, key, kind, at, n_in, n_out, b_in, b_out, *rest = line
-        text, size, omission, trace_id, handled_seq, handler_us = rest
+        seq, key, kind, at = line[:4]
+        text, size, omission, trace_id, handled_seq, handler_us = line[8:]
         # The usual case first: the next one of a connection that is known.
         if seq == self.seq + 1:
             self.seq, self.last_at, is_new = seq, at, True
         else:
             is_new = self._is_new(seq, at)
         if is_new:
-            identity = self.progress.identities.get(key) or self.progress.identity(key)
-            kept = text, size, omission, trace_id
-            self.messages.append((key, seq, kind, at, identity, kept))
+            values = self.messages
+            self.places[seq] = len(values) + HANDLER_US
+            values += key, seq, kind, self.moment(at)
+            values += self.progress.identities.get(key) or self.progress.identity(key)
+            values += text, size, omission, trace_id, None
             if omission == FULL:
                 self._lose(Gap.Kind.PAYLOAD, at, at, 1)
             if trace_id is not None:
                 cost = lines.trace_cost(size)
                 self.traced[trace_id] = self.traced.get(trace_id, 0) + cost
-        self.took(key, handled_seq, handler_us)
+        if handled_seq in self.places:
+            self.messages[self.places[handled_seq]] = handler_us
+        else:
+            self.took(key, handled_seq, handler_us)
         if self.progress.is_replay:
-            self.patch(key, at, (n_in, n_out, b_in, b_out))
+            self.patch(key, at, line[4:8])
 
     def _add_event(self, line: lines.Event) -> None:
         seq, key, at = line["seq"], line["id"], line["at"]

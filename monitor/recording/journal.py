@@ -96,8 +96,9 @@ class Journal:
         self.stored = 0  # bytes of them that are in the database
         self._map: mmap.mmap | None = None
         self._size = 0  # bytes of the current segment
-        # How far it may be read. Both at once, because another thread reads.
-        self._tail = Position(0, 0)
+        # How far it may be read: segment and offset. Both at once, because another
+        # thread reads; a plain tuple, because one is made for each line.
+        self._tail = (0, 0)
         self._closed = False
         self._forgotten = 0  # segments before this one are deleted
 
@@ -115,7 +116,7 @@ class Journal:
             segment, end = self._tail
         assert self._map is not None
         self._map.write(line)
-        self._tail = Position(segment, end + size)
+        self._tail = (segment, end + size)
         self.written += size
 
     def start(self) -> Position:
@@ -130,13 +131,13 @@ class Journal:
         lines are passed over.
         """
         # Asked before reading: whoever began the next segment had finished this one.
-        tail = self._tail
+        segment, offset = self._tail
         size = READ_SIZE
-        if tail.segment:
-            finished = position.segment < tail.segment
+        if segment:
+            finished = position.segment < segment
             if not finished:
                 # A line that is being copied must not be seen before it is whole.
-                size = min(size, tail.offset - position.offset)
+                size = min(size, offset - position.offset)
         else:
             finished = self._path(position.segment + 1).exists()
         data = self._read(position, size)
@@ -204,7 +205,7 @@ class Journal:
         if self._map is not None:
             self._map.close()
         self._map, self._size = segment, size
-        self._tail = Position(number, 0)
+        self._tail = (number, 0)
 
     def _path(self, segment: int) -> Path:
         return self.directory / f"{segment:08}.jsonl"

@@ -40,6 +40,9 @@ class Progress:
     # A live process hands in the counts of its connections itself. Those of a dead
     # one are only in its journal.
     is_replay: bool = False
+    # Whether rows may be there although `seq` says that they are not: if the database
+    # failed during a commit.
+    in_doubt: bool = False
 
     def pass_over(self, seq: int, lost: int) -> None:
         """Go on behind `seq`, without an event of this number; `lost` is how many."""

@@ -16,11 +16,9 @@ from typing import Any
 import orjson
 from django.db import (
     DataError,
-    IntegrityError,
     InterfaceError,
     ProgrammingError,
     models,
-    transaction,
 )
 from django.db.backends.base.base import BaseDatabaseWrapper
 
@@ -38,37 +36,43 @@ def insert(
     model: type[models.Model],
     names: Sequence[str],
     rows: Sequence[Row],
+    in_doubt: bool,
 ) -> None:
-    """Insert `rows`, values in the order of `names`; pass over those that are there.
+    """Insert `rows`, values in the order of `names`.
 
     The rows themselves become what the database takes, so they serve only once. A
     UUID is given as 32 hexadecimal digits, JSON as text.
 
-    DataError for a value that is not of its field's kind, as from the database.
+    `in_doubt` passes over rows that are there already, which costs half as much again;
+    else they are an IntegrityError. DataError for a value that is not of its field's
+    kind, as from the database.
     """
     fields = _fields(model, names)
     try:
         rows = _converted(connection, fields, rows)
     except UNFIT as error:
         raise DataError(f"{type(error).__name__}: {error}") from error
-    insert_ready(connection, model, names, rows)
+    values = list(chain.from_iterable(rows))
+    insert_ready(connection, model, names, values, in_doubt)
 
 
 def insert_ready(
     connection: BaseDatabaseWrapper,
     model: type[models.Model],
     names: Sequence[str],
-    rows: Sequence[Sequence[Any]],
+    values: list[Any],
+    in_doubt: bool,
 ) -> None:
-    """The same for rows whose values are what the database takes: numbers, texts."""
-    if not rows:
+    """The same for values that are what the database takes: numbers, texts. Those of
+    all rows are in one list."""
+    if not values:
         return
     fields = _fields(model, names)
     try:
         if connection.vendor == "sqlite":
-            _insert_values(connection, model, fields, rows)
+            _insert_values(connection, model, fields, values, in_doubt)
         else:
-            _copy(connection, model, fields, rows)
+            _copy(connection, model, fields, values, in_doubt)
     except UNFIT as error:
         raise DataError(f"{type(error).__name__}: {error}") from error
     except (InterfaceError, ProgrammingError) as error:
@@ -122,52 +126,47 @@ def _insert_values(
     connection: BaseDatabaseWrapper,
     model: type[models.Model],
     fields: list[models.Field],
-    rows: Sequence[Sequence[Any]],
+    values: list[Any],
+    in_doubt: bool,
 ) -> None:
     """Insert by parameters: SQLite takes them in half the time of JSON."""
     table = _table(connection, model)
     columns = ", ".join(_quoted(connection, fields))
     connection.ensure_connection()
-    done = 0
-    for count in _sizes(len(rows), AT_ONCE):
-        some = rows[done : done + count]
-        done += count
-        sql = _insert_sql(table, columns, len(fields), count)
+    width, done = len(fields), 0
+    for count in _sizes(len(values) // width, AT_ONCE):
+        some = values[done : done + count * width]
+        done += count * width
+        sql = _insert_sql(table, columns, width, count, in_doubt)
         # Below Django's cursor, which would look for %s in all of it each time.
         with connection.wrap_database_errors:
-            connection.connection.execute(sql, list(chain.from_iterable(some)))
+            connection.connection.execute(sql, some)
 
 
 def _copy(
     connection: BaseDatabaseWrapper,
     model: type[models.Model],
     fields: list[models.Field],
-    rows: Sequence[Sequence[Any]],
+    values: list[Any],
+    in_doubt: bool,
 ) -> None:
-    """Insert by PostgreSQL's COPY, which cannot pass over rows that are there.
-
-    Those come only when a journal is replayed, or if the connection was lost during a
-    commit; then they go one by one.
-    """
+    """Insert by PostgreSQL's COPY, which cannot pass over rows that are there."""
     table = _table(connection, model)
     columns = ", ".join(_quoted(connection, fields))
-    try:
-        with (
-            transaction.atomic(),
-            connection.cursor() as cursor,
-            connection.wrap_database_errors,
-            cursor.copy(f"COPY {table} ({columns}) FROM STDIN") as copy,
-        ):
+    width = len(fields)
+    rows = (values[i : i + width] for i in range(0, len(values), width))
+    with connection.cursor() as cursor, connection.wrap_database_errors:
+        if in_doubt:
+            places = ", ".join(["%s"] * width)
+            cursor.executemany(
+                f"INSERT INTO {table} ({columns}) VALUES ({places}) "
+                "ON CONFLICT DO NOTHING",
+                list(rows),
+            )
+            return
+        with cursor.copy(f"COPY {table} ({columns}) FROM STDIN") as copy:
             for row in rows:
                 copy.write_row(row)
-    except IntegrityError:
-        values = ", ".join(["%s"] * len(fields))
-        with connection.cursor() as cursor:
-            cursor.executemany(
-                f"INSERT INTO {table} ({columns}) VALUES ({values}) "
-                "ON CONFLICT DO NOTHING",
-                rows,
-            )
 
 
 def _is_about_values(error: Exception) -> bool:
@@ -187,10 +186,15 @@ def _sizes(count: int, most: int) -> Iterable[int]:
 
 
 @lru_cache(maxsize=128)
-def _insert_sql(table: str, columns: str, width: int, count: int) -> str:
+def _insert_sql(
+    table: str, columns: str, width: int, count: int, in_doubt: bool
+) -> str:
+    # OR FAIL spares SQLite a copy of every page that the statement changes, by which
+    # it could undo it alone. The transaction is rolled back as a whole.
+    verb, end = ("", " ON CONFLICT DO NOTHING") if in_doubt else (" OR FAIL", "")
     row = f"({', '.join('?' * width)})"
     rows = ", ".join([row] * count)
-    return f"INSERT INTO {table} ({columns}) VALUES {rows} ON CONFLICT DO NOTHING"
+    return f"INSERT{verb} INTO {table} ({columns}) VALUES {rows}{end}"
 
 
 def _rows_from(connection: BaseDatabaseWrapper, fields: list[models.Field]) -> str:

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 
 import orjson
-from django.db import DataError, IntegrityError, transaction
+from django.db import DataError, Error, IntegrityError, transaction
 
 from monitor.turns import taking_turns
 
@@ -31,7 +31,8 @@ def store(
 
     `complete` may add to the batch before it is written. A line that the database
     refuses is handed to `set_aside` with the reason, and all others are stored.
-    Raises OperationalError and InterfaceError: then nothing is wrong with the lines.
+    Raises OperationalError and InterfaceError: then nothing is wrong with the lines,
+    and the next attempt passes over those that were stored nevertheless.
     """
     try:
         batch = _folded(progress, texts)
@@ -39,6 +40,9 @@ def store(
         with taking_turns(), transaction.atomic():
             batch.write()
     except (DataError, IntegrityError, UnreadableLine) as error:
+        if isinstance(error, IntegrityError) and not progress.in_doubt:
+            progress.in_doubt = True
+            return store(progress, texts, complete, set_aside)
         if len(texts) > 1:
             middle = len(texts) // 2
             first = store(progress, texts[:middle], complete, set_aside)
@@ -49,7 +53,10 @@ def store(
             if (seq := _seq_of(text)) > progress.seq:
                 progress.pass_over(seq, lost=seq - progress.seq - 1)
         return False
-    progress.seq = batch.seq
+    except Error:
+        progress.in_doubt = True
+        raise
+    progress.seq, progress.in_doubt = batch.seq, False
     for connection_id in batch.ended:
         progress.identities.pop(connection_id, None)
     return batch.opens_or_closes
@@ -60,10 +67,9 @@ def _folded(progress: Progress, texts: list[bytes]) -> Batch:
     try:
         for start in range(0, len(texts), SLICE):
             some = texts[start : start + SLICE]
-            for line in orjson.loads(b"[%s]" % b",".join(some)):
-                batch.add(line)
+            batch.add(orjson.loads(b"[%s]" % b",".join(some)))
             time.sleep(0)  # lets the event loop have the interpreter in between
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
+    except (AttributeError, LookupError, OverflowError, TypeError, ValueError) as error:
         raise UnreadableLine(f"{type(error).__name__}: {error}") from error
     return batch
 

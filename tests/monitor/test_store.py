@@ -3,6 +3,7 @@ import uuid
 
 import orjson
 import pytest
+from django.db import OperationalError, connection
 
 from monitor.models import Connection, Event, Gap, Process
 from monitor.recording.lines import MESSAGE
@@ -88,6 +89,30 @@ def test_a_replayed_journal_writes_nothing_twice():
     keep(lines[:2], seq=9)
 
     assert (list(Connection.objects.values()), list(Event.objects.values())) == before
+
+
+def test_a_commit_of_which_nobody_heard_is_not_stored_twice(monkeypatch):
+    progress = Progress(PROCESS)
+    commit = connection._commit
+
+    def commit_and_break():
+        commit()
+        monkeypatch.undo()
+        raise OperationalError("server closed the connection unexpectedly")
+
+    monkeypatch.setattr(connection, "_commit", commit_and_break)
+    with pytest.raises(OperationalError):
+        store(progress, [OPEN, message(2)])
+    aside = []
+    store(
+        progress,
+        [OPEN, message(2), message(3), message(4, text=None), message(5)],
+        set_aside=lambda bad, why: aside.append(orjson.loads(bad)[0]),
+    )
+
+    seqs = Event.objects.order_by("seq").values_list("seq", flat=True)
+    assert list(seqs) == [1, 2, 3, 5]
+    assert aside == [4]
 
 
 def test_counts_only_grow_and_the_first_end_stays():
