@@ -17,7 +17,7 @@ from monitor.scope import (
     session_key,
 )
 
-from .masking import mask
+from .masking import is_harmless, mask_start
 
 Redact = Callable[[str, str], str]
 
@@ -42,15 +42,16 @@ def keep(message: dict[str, Any], limit: int) -> Kept:
     if text is None:
         size = len(message.get("bytes") or b"")
         return "", size, Omission.BINARY.value if size else ""
-    if text.isascii() and len(text) <= limit and "\0" not in text:
-        return mask(text), len(text), ""
+    if text.isascii() and len(text) <= limit and "\0" not in text and is_harmless(text):
+        return text, len(text), ""
     size = size_of(text)
     if not limit:
         return "", size, Omission.POLICY.value if size else ""
     cut = clean(text, limit)
     if not cut.isascii():
         cut = cut.encode()[:limit].decode("utf-8", "ignore")
-    return mask(cut), size, Omission.CUT.value if size > limit else ""
+    masked, is_whole = mask_start(cut)
+    return masked, size, "" if is_whole and size <= limit else Omission.CUT.value
 
 
 def redacted(kept: Kept, redact: Redact, path: str) -> Kept:

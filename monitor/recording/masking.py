@@ -54,6 +54,7 @@ LOWER = {ord(letter): letter.lower() for letter in string.ascii_uppercase}
 SAFE_KEYS = 4096  # that are remembered
 LONGEST_KEY = 64  # characters
 safe_keys: set[str] = set()
+SEARCHED = 2**15  # characters, 15 ms of work; 60 if somebody makes them to be slow
 DEPTH = 4  # of JSON in strings of JSON; what lies deeper is masked whole
 
 
@@ -67,16 +68,31 @@ class Replacement(NamedTuple):
 
 def mask(text: str) -> str:
     """Return `text` with the values of its secret keys replaced by `MASK`."""
+    return text if is_harmless(text) else _masked(text, DEPTH)
+
+
+def mask_start(text: str) -> tuple[str, bool]:
+    """The same for a text of any length, and whether it is all there.
+
+    One that may have secrets is cut after `SEARCHED`: the event loop waits for it.
+    """
+    if is_harmless(text):
+        return text, True
+    return _masked(text[:SEARCHED], DEPTH), len(text) <= SEARCHED
+
+
+def is_harmless(text: str) -> bool:
+    """Whether nothing in `text` is to be masked. False may mean: cannot tell."""
     # First, at a third of the cost of searching: JSON whose keys are all known. What
     # has an equals sign or an escape may be a form, or have more JSON within it.
     if text[:1] == "{" and "=" not in text and "\\" not in text:
         try:
             content = orjson.loads(text)
             if _is_safe(content):
-                return text
+                return True
         except (RecursionError, ValueError):
             pass  # too deep, or no JSON
-    return _masked(text, DEPTH) if _may_have_secrets(text) else text
+    return not _may_have_secrets(text)
 
 
 def secrets(text: str) -> set[str]:

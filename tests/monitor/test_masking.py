@@ -105,6 +105,23 @@ def test_json_of_any_depth_can_be_kept():
     assert "canary" not in keep({"text": deep}, 2**20)[0]
 
 
+@pytest.mark.parametrize("secret", ["token=hunter2-canary ", '"card": "canary", '])
+def test_a_long_text_that_may_have_secrets_is_cut_where_the_search_for_them_ends(
+    secret,
+):
+    text = secret * 10_000
+
+    kept, size, omission = keep({"text": text}, 2**20)
+
+    assert "canary" not in kept
+    assert (size, omission) == (len(text), Event.Omission.CUT)
+
+
+@pytest.mark.parametrize("text", ["word " * 50_000, json.dumps({"words": "a" * 2**18})])
+def test_a_long_text_without_secrets_is_kept_whole(text):
+    assert keep({"text": text}, 2**20) == (text, len(text), "")
+
+
 def test_a_header_with_many_parts_is_masked_to_the_end_of_its_line():
     header = 'Authorization: Digest username="a", response="hunter2-canary"\nHost: b'
 
