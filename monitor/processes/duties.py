@@ -78,6 +78,8 @@ class Duties:
     def turn(self) -> bool:
         """Store a batch, then see to everything else; True if more may wait."""
         process = self.process
+        # Asked before reading: what comes until it stops must be read after that.
+        stopping = process.stopping
         if not self._registered:
             heartbeat.register(process.id, process.identity)
             self._registered = True
@@ -89,7 +91,7 @@ class Duties:
         presence |= self._recover_some()
         if not process.stopping and self.pruning.some():
             process.writer.wake()
-        if process.stopping and not chunk.lines:
+        if stopping and not chunk.lines:
             self._end()
         elif time.monotonic() >= self._beat_due_at:
             presence |= self._mend()

@@ -137,7 +137,7 @@ class Storing:
     def finish(self) -> None:
         """Note what was lost at the very end, behind which no event came."""
         last = self.process.seq
-        if last > self.progress.seq:
+        if last > self.progress.seq and not self.process.journal.waiting:
             self.progress.pass_over(last, lost=last - self.progress.seq)
 
     def _set_aside(self, line: bytes, reason: Exception) -> None:

@@ -173,7 +173,11 @@ class Recorder:
             else:
                 self.gave(message)
         except Exception:
-            self.process.count_loss()
+            if message["type"] == "websocket.send" and self.tracing is None:
+                # It would have been no event: nothing is missing among them.
+                self.process.count_failure("A message that was sent was not counted")
+            else:
+                self.process.count_loss()
 
     def routed(self, route: Any, scope: dict[str, Any]) -> None:
         """Hear from a router what it chose. Routers in routers tell one by one."""

@@ -1,6 +1,7 @@
 import asyncio
 import atexit
 import os
+import threading
 
 import pytest
 from channels.routing import URLRouter
@@ -9,7 +10,7 @@ from django.contrib.sessions.models import Session
 from django.urls import path
 
 from monitor.middleware import MonitorMiddleware, note_refusal
-from monitor.models import Connection, Event
+from monitor.models import Connection, Event, Gap
 from monitor.processes.local import local_process
 from monitor.routing import MonitorRouter
 
@@ -232,6 +233,23 @@ async def test_a_monitor_that_fails_does_not_fail_the_connection(
     process.dropped = 0
 
 
+async def test_a_sent_message_that_could_not_be_counted_is_no_gap(
+    open_socket, monkeypatch
+):
+    process = local_process()
+    socket = await open_socket()
+    monkeypatch.setattr("monitor.recording.recorder.message_size", None)
+
+    await socket.send_to(text_data="ñ")
+
+    assert await socket.receive_from() == "ñ"
+    assert (process.failures, process.dropped) == (1, 0)
+    await socket.disconnect()
+    await stored()
+    assert not await Gap.objects.aexists()
+    process.failures = 0
+
+
 async def test_a_monitor_that_is_set_up_wrong_does_not_fail_the_connection(
     open_socket, settings
 ):
@@ -363,6 +381,32 @@ async def test_the_journal_is_gone_once_everything_is_stored(open_socket):
     assert list(process.directory.iterdir()) == []
     connection = await Connection.objects.select_related("process").aget()
     assert connection.process.stopped_at is not None
+
+
+async def test_what_came_as_the_process_began_to_stop_is_stored(
+    open_socket, monkeypatch
+):
+    process = local_process()
+    has_read, may_go_on = threading.Event(), threading.Event()
+    look = process.duties.orders.look
+
+    def wait_and_look(*args, **kwargs):
+        has_read.set()
+        assert may_go_on.wait(5)
+        return look(*args, **kwargs)
+
+    monkeypatch.setattr(process.duties.orders, "look", wait_and_look)
+    process.start()
+    await asyncio.to_thread(has_read.wait, 5)  # the journal, with nothing in it
+    socket = await open_socket()
+    await socket.disconnect()
+    stop = asyncio.create_task(asyncio.to_thread(process.stop))
+    await until(lambda: process.stopping)
+    may_go_on.set()
+
+    assert await stop
+    assert (await Connection.objects.aget()).cause == "client"
+    assert not await Gap.objects.aexists()
 
 
 async def test_a_secret_in_the_path_is_kept_nowhere(open_socket):
