@@ -5,8 +5,10 @@ to look at; a test could not say what is ugly.
 """
 
 import argparse
+import itertools
 import tempfile
 import uuid
+from functools import partial
 from pathlib import Path
 
 from playwright.sync_api import expect, sync_playwright
@@ -50,27 +52,30 @@ class Photographer:
         self.directory = directory
         self.only = tuple(only.split(","))  # starts of names
 
-    def take(self, name, user, visit, whole=True):
-        """Take pictures of what `visit(page)` opens; `whole` also below the fold."""
-        if not name.startswith(self.only):
-            return
-        for width, height in SIZES.items():
-            for scheme in SCHEMES:
-                context = chromium.context_of(
-                    self.browser,
-                    self.server,
-                    user,
-                    viewport={"width": width, "height": height},
-                    color_scheme=scheme,
-                    reduced_motion="reduce",
-                )
-                page = context.new_page()
-                visit(page)
+    def take(self, name, user, visit, whole=True, needed=False):
+        """Take pictures of what `visit(page)` opens; `whole` also below the fold.
+
+        Later ones show what a `needed` visit does, so it is made in any case.
+        """
+        looks = list(itertools.product(SIZES, SCHEMES))
+        wanted = name.startswith(self.only)
+        for width, scheme in looks if wanted else looks[:needed]:
+            context = chromium.context_of(
+                self.browser,
+                self.server,
+                user,
+                viewport={"width": width, "height": SIZES[width]},
+                color_scheme=scheme,
+                reduced_motion="reduce",
+            )
+            page = context.new_page()
+            visit(page)
+            if wanted:
                 page.wait_for_timeout(400)
                 path = self.directory / f"{name}-{width}-{scheme}.png"
                 page.screenshot(path=path, full_page=whole)
-                context.close()
                 print(path)
+            context.close()
 
 
 def goes_to(path):
@@ -104,7 +109,8 @@ def take_all(browser, server, directory, only):
         crowd.join(100, "ana")
         crowd.join(97, "bruno", "/ws/chat/design/")
         take("dashboard-200", "olga", watch_200)
-        take("room-disconnected", "bruno", lambda page: disconnected(server, page))
+        leaves = partial(disconnected, server)
+        take("room-disconnected", "bruno", leaves, needed=True)
     take("connection-closed", "olga", lambda page: open_closed(server, page))
     for name in ("connection", "event", "action"):
         take(f"admin-{name}s", "olga", goes_to(f"/admin/monitor/{name}/"))
