@@ -7,6 +7,7 @@ its user was deleted a moment ago, or its connection's row was refused.
 
 from __future__ import annotations
 
+import re
 import uuid
 from datetime import timedelta
 
@@ -183,6 +184,22 @@ def client_text(host: str, port: int | None) -> str:
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
+def pattern_regex(pattern: str) -> str:
+    """The regular expression of a pattern in which * stands for any characters."""
+    return ".*".join(map(re.escape, re.sub(r"\*+", "*", pattern).split("*")))
+
+
+class EventQuerySet(models.QuerySet["Event"]):
+    def of_trace(self, trace: Trace) -> EventQuerySet:
+        """The messages kept for a trace, also those that older ones keep as well.
+
+        A message says only which is the oldest of its traces.
+        """
+        during = models.Q(trace__isnull=False, at__gte=trace.started_at)
+        during &= models.Q(at__lte=trace.finished_at or trace.ends_at)
+        return self.filter(models.Q(trace=trace) | (during & trace.criterion()))
+
+
 class Event(models.Model):
     """Something that passed between a client and the application."""
 
@@ -272,6 +289,8 @@ class Event(models.Model):
     )
     code = models.PositiveIntegerField(_("close code"), null=True, blank=True)
     detail = models.CharField(_("detail"), max_length=500, blank=True, db_default="")
+
+    objects = EventQuerySet.as_manager()
 
     class Meta:
         verbose_name = _("event")
@@ -408,6 +427,19 @@ class Trace(models.Model):
     )
 
     objects = TraceQuerySet.as_manager()
+
+    def criterion(self) -> models.Q:
+        """What tells its events, if they were traced at all and in its time."""
+        match self.kind:
+            case Trace.Kind.USER:
+                return models.Q(username=self.value)
+            case Trace.Kind.CLIENT:
+                with_any_port = client_text(self.value, 0).removesuffix("0")
+                of_host = models.Q(client__startswith=with_any_port)
+                return of_host | models.Q(client=self.value)
+            case Trace.Kind.PATH:
+                return models.Q(path__regex=f"^{pattern_regex(self.value)}$")
+        return models.Q(connection_id=self.value)
 
     class Meta:
         verbose_name = _("trace")

@@ -3,11 +3,21 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import threading
 
 from django.db import connection
 
 _lock = threading.Lock()
+
+
+def _renew_after_fork() -> None:
+    """Whoever held it in the parent does not exist in the child."""
+    global _lock
+    _lock = threading.Lock()
+
+
+os.register_at_fork(after_in_child=_renew_after_fork)
 
 
 def taking_turns() -> contextlib.AbstractContextManager[object]:

@@ -24,8 +24,8 @@ from monitor.models import Action, Connection, Event, Gap, Trace
 from .readonly import KeptWholeAdmin
 
 TEXT_SHOWN = 120  # characters in a list
+KEY_LENGTH = 18  # digits that fit into any key of a trace
 TRACE_TEXT_SHOWN = 600  # characters in the list of a trace's messages
-OF_TRACE = "trace__id__exact"  # in the address of that list
 
 
 def link_to_connection(key: UUID | None, text: str = "") -> str:
@@ -77,6 +77,20 @@ class ConnectionAdmin(KeptWholeAdmin):
         return connection.username or gettext("anonymous")
 
 
+class OfTrace(admin.SimpleListFilter):
+    """The messages of one trace: `?of_trace=` and its number."""
+
+    title = _("trace")
+    parameter_name = "of_trace"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        return [(self.value() or "", "")]  # it is chosen elsewhere, by links
+
+    def queryset(self, request: HttpRequest, queryset: Any) -> Any:
+        trace = _trace(self.value())
+        return queryset.none() if trace is None else queryset.of_trace(trace)
+
+
 @admin.register(Event)
 class EventAdmin(KeptWholeAdmin):
     """All events; or the messages of one trace, if the address asks for it."""
@@ -109,15 +123,22 @@ class EventAdmin(KeptWholeAdmin):
         ]
 
     def get_list_display(self, request: HttpRequest) -> Any:
-        if OF_TRACE not in request.GET:
+        if OfTrace.parameter_name not in request.GET:
             return super().get_list_display(request)
         return [
             *("clock", "direction", "who", "connection_link", "said", "size", "took")
         ]
 
     def get_list_filter(self, request: HttpRequest) -> Any:
-        # The texts need the room.
-        return [] if OF_TRACE in request.GET else super().get_list_filter(request)
+        if OfTrace.parameter_name in request.GET:
+            return [OfTrace]
+        return super().get_list_filter(request)
+
+    def get_changelist_instance(self, request: HttpRequest) -> Any:
+        changelist = super().get_changelist_instance(request)
+        if OfTrace.parameter_name in request.GET:
+            changelist.has_filters = False  # the texts need the room
+        return changelist
 
     def get_search_fields(self, request: HttpRequest) -> list[str]:
         # A search that finds a word tells that it is there.
@@ -142,8 +163,7 @@ class EventAdmin(KeptWholeAdmin):
     def changelist_view(
         self, request: HttpRequest, extra_context: dict[str, Any] | None = None
     ) -> HttpResponse:
-        key = request.GET.get(OF_TRACE, "")
-        trace = Trace.objects.filter(pk=key).first() if key.isdecimal() else None
+        trace = _trace(request.GET.get(OfTrace.parameter_name))
         if trace is not None and request.user.has_perm("monitor.view_trace"):
             title = gettext("Messages traced: %s") % trace
             facts = {"trace": trace, "progress": traces.progress(trace)}
@@ -227,6 +247,12 @@ class EventAdmin(KeptWholeAdmin):
     @admin.display(description=_("connection"))
     def connection_page(self, event: Event) -> str:
         return link_to_connection(event.connection_id)
+
+
+def _trace(key: str | None) -> Trace | None:
+    if key is None or not key.isdecimal() or len(key) > KEY_LENGTH:
+        return None
+    return Trace.objects.filter(pk=key).first()
 
 
 def _payload(event: Any) -> Payload:

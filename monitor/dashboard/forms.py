@@ -44,10 +44,14 @@ class TraceForm(forms.ModelForm):
         max_value=LARGEST,
         error_messages={
             "min_value": _("A trace keeps at least 1 MiB."),
-            "max_value": _("A trace keeps at most 50 MiB."),
+            "max_value": _("A trace keeps at most %(limit_value)s MiB."),
             "required": _("Say how much the trace may keep."),
         },
-        help_text=_("Of texts; the trace ends when it has kept as much. At most 50."),
+        help_text=_(
+            "Of texts, and 250 bytes for each message; the trace ends when it has kept "
+            "as much. At most %d."
+        )
+        % LARGEST,
     )
 
     class Meta:

@@ -65,7 +65,7 @@ def progress(trace: Trace) -> str:
 
 def messages_url(trace: Trace) -> str:
     """The address of the list of a trace's messages."""
-    return f"{reverse('admin:monitor_event_changelist')}?trace__id__exact={trace.pk}"
+    return f"{reverse('admin:monitor_event_changelist')}?of_trace={trace.pk}"
 
 
 def _row(trace: Trace, viewer: Viewer) -> Row:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Generator
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -55,7 +55,7 @@ class Served(Protocol):
     failures: int
     set_aside: int
 
-    def take_over_dead(self) -> Iterator[bool]: ...
+    def take_over_dead(self) -> Generator[bool]: ...
 
 
 class Duties:
@@ -67,8 +67,8 @@ class Duties:
         self.pruning = Pruning(process.id)
         self.orders = Orders(process.directory)
         self.traffic = Traffic()
-        self._registered = False
-        self._recovery: Iterator[bool] | None = None
+        self.registered = self.ended = False  # says the row of the process
+        self._recovery: Generator[bool] | None = None
         self._missing: set[uuid.UUID] = set()
         self._mend_due_at = 0.0
         self._traffic_is_new = False
@@ -80,9 +80,9 @@ class Duties:
         process = self.process
         # Asked before reading: what comes until it stops must be read after that.
         stopping = process.stopping
-        if not self._registered:
+        if not self.registered:
             heartbeat.register(process.id, process.identity)
-            self._registered = True
+            self.registered = True
 
         chunk, presence = self.storing.store_batch()
         self._count_traffic()
@@ -93,6 +93,7 @@ class Duties:
             process.writer.wake()
         if stopping and not chunk.lines:
             self._end()
+            self.ended = True
         elif time.monotonic() >= self._beat_due_at:
             presence |= self._mend()
             self._beat()
@@ -134,8 +135,13 @@ class Duties:
 
     def _recover_some(self) -> bool:
         """Take over a piece of what a dead process left; True if it was the last."""
+        if self.process.stopping:
+            if self._recovery is not None:
+                self._recovery.close()  # another one goes on
+                self._recovery = None
+            return False
         if self._recovery is None:
-            if self.process.stopping or time.monotonic() < self._beat_due_at:
+            if time.monotonic() < self._beat_due_at:
                 return False
             self._recovery = self.process.take_over_dead()
         try:

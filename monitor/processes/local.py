@@ -8,7 +8,7 @@ import json
 import logging
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Generator
 from pathlib import Path
 
 import orjson
@@ -167,7 +167,7 @@ class LocalProcess:
         """Take over from dead processes of this host; return how many there were."""
         return sum(self.take_over_dead())
 
-    def take_over_dead(self) -> Iterator[bool]:
+    def take_over_dead(self) -> Generator[bool]:
         """The same, a piece at a time: see `recovery.take_over_dead`."""
         return recovery.take_over_dead(
             self.directory, self.id, self.duties.storing.store_for
@@ -185,17 +185,22 @@ class LocalProcess:
         self.stopping = True
         ended = self.writer.stop(timeout)
         self.journal.close()
-        if ended and not self.journal.waiting:
+        if ended and not self.journal.waiting and self._is_told():
             self.journal.remove()
             self.lock.path.unlink(missing_ok=True)
             self.lock.release()
             return True
         logger.warning(
-            "%d bytes wait in %s for the next start",
+            "The database does not know that this process stopped; %d bytes wait in %s "
+            "for the next start",
             self.journal.waiting,
             self.journal.directory,
         )
         return False
+
+    def _is_told(self) -> bool:
+        """Whether the database knows of the end, or of nothing that could end."""
+        return self.duties.ended or not self.duties.registered
 
 
 _process: LocalProcess | None = None

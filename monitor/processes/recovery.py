@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -23,7 +23,7 @@ logger = logging.getLogger("channelscope.monitor")
 Store = Callable[[Progress, list[bytes]], object]
 
 
-def take_over_dead(directory: Path, own_id: uuid.UUID, store: Store) -> Iterator[bool]:
+def take_over_dead(directory: Path, own_id: uuid.UUID, store: Store) -> Generator[bool]:
     """Take over from every process in `directory` that is dead, a piece at a time.
 
     Yields False after a piece of a journal and True after a whole process, so that
@@ -94,7 +94,7 @@ def _process(process_id: uuid.UUID, word: str) -> Process:
     return Process.objects.get(id=process_id)
 
 
-def _take_over(process: Process, directory: Path, store: Store) -> Iterator[bool]:
+def _take_over(process: Process, directory: Path, store: Store) -> Generator[bool]:
     progress = Progress(process.id.hex, process.stored_seq, is_replay=True)
     journal = Journal(directory)
     chunk = journal.read(journal.start())

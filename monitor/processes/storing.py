@@ -55,6 +55,7 @@ class Storing:
         self.progress = Progress(process.id.hex)
         self.counted = False  # whether the last batch had counts of connections
         self._counts_due_at = 0.0
+        self._sessions_failed = False
 
     def has_more(self, chunk: Chunk) -> bool:
         """Whether to go on at once after `chunk`; a little may wait for others."""
@@ -75,21 +76,21 @@ class Storing:
         # Before the lines: a count must not be newer than the last line by much, and
         # never older than one whose segment is forgotten.
         touched = self._take_touched()
-        chunk = process.journal.read(self.position)
-        self.counted = bool(touched)
-        if not (chunk.lines or touched):
-            return chunk, False
 
         def complete(batch: Batch) -> None:
             for recorder in touched:
                 batch.count(recorder.key, recorder.active_at, recorder.counts())
                 batch.took(recorder.key, recorder.handled_seq, recorder.handler_us)
             self._note_session_ends(batch)
-            opened.extend(row["id"] for row in batch.connections)
+            opened.update(batch.opened)
 
-        opened: list[str] = []
+        opened: set[str] = set()
         started_at = time.monotonic()
         try:
+            chunk = process.journal.read(self.position)
+            self.counted = bool(touched)
+            if not (chunk.lines or touched):
+                return chunk, False
             presence = store(self.progress, chunk.lines, complete, self._set_aside)
         except Exception:
             # Whatever it was, they are still to be counted.
@@ -108,8 +109,16 @@ class Storing:
         return chunk, presence
 
     def _note_session_ends(self, batch: Batch) -> None:
-        opened = [row["id"] for row in batch.connections]
-        ends = _session_ends(self.process.registry.sessions(opened))
+        try:
+            ends = _session_ends(self.process.registry.sessions(batch.opened))
+        except Exception:
+            # The rows are worth more than the end of a session, whose store may be
+            # anywhere and whose key is whatever a cookie said.
+            if not self._sessions_failed:
+                logger.exception("The ends of some sessions are not known")
+            self._sessions_failed = True
+            return
+        self._sessions_failed = False
         for key, expires_at in ends.items():
             batch.expire(key, expires_at)
 

@@ -70,6 +70,7 @@ class Batch:
     handled_before: list[Row] = field(default_factory=list)  # in an older batch
     losses: dict[Gap.Kind, Loss] = field(default_factory=dict)
     traced: dict[int, int] = field(default_factory=dict)  # bytes by trace
+    opened: list[str] = field(default_factory=list)  # also if that was stored before
     ended: list[str] = field(default_factory=list)
     opens_or_closes: bool = False
     seq: int = 0
@@ -146,7 +147,7 @@ class Batch:
 
     def _add_message(self, line: lines.Message) -> None:
         seq, key, kind, at = line[:4]
-        text, size, omission, trace_id, handled_seq, handler_us = line[8:]
+        text, size, omission, traces, handled_seq, handler_us = line[8:]
         # The usual case first: the next one of a connection that is known.
         if seq == self.seq + 1:
             self.seq, self.last_at, is_new = seq, at, True
@@ -157,10 +158,10 @@ class Batch:
             self.places[seq] = len(values) + HANDLER_US
             values += key, seq, kind, self.moment(at)
             values += self.progress.identities.get(key) or self.progress.identity(key)
-            values += text, size, omission, trace_id, None
+            values += text, size, omission, traces and traces[0], None
             if omission == FULL:
                 self._lose(Gap.Kind.PAYLOAD, at, at, 1)
-            if trace_id is not None:
+            for trace_id in traces or ():
                 cost = lines.trace_cost(size)
                 self.traced[trace_id] = self.traced.get(trace_id, 0) + cost
         if handled_seq in self.places:
@@ -174,6 +175,7 @@ class Batch:
         seq, key, at = line["seq"], line["id"], line["at"]
         if "row" in line:
             self.progress.meet(key, line["row"])
+            self.opened.append(key)
         if self._is_new(seq, at):
             row = [
                 *(key, seq, line["kind"], at, *self.progress.identity(key)),

@@ -11,7 +11,7 @@ from typing import Any
 from monitor.scope import MASK
 
 from .capture import Kept, keep
-from .masking import secrets
+from .masking import SEARCHED, secrets
 
 LIBRARIES = tuple(sysconfig.get_paths()[name] for name in ("stdlib", "purelib"))
 LIMIT = 16 * 2**10  # bytes of a traceback; its end says most
@@ -41,8 +41,13 @@ def describe(error: BaseException) -> str:
 
 def keep_traceback(error: BaseException, message: dict[str, Any] | None) -> Kept:
     """Return what is kept of the traceback, secrets of the `message` masked."""
-    lines = traceback.TracebackException.from_exception(error, limit=-FRAMES).format()
-    text = _hidden("".join(lines), _secrets_of(message))
+    told = traceback.TracebackException.from_exception(error, limit=-FRAMES)
+    searched, is_whole = _searched(message or {})
+    if is_whole:
+        text = _hidden("".join(told.format()), secrets(searched))
+    else:
+        # What it says may quote a secret that nobody has looked for.
+        text = f"{''.join(told.stack.format())}{type(error).__name__}: {MASK}\n"
     return keep({"text": text[-LIMIT:]}, LIMIT)
 
 
@@ -53,10 +58,13 @@ def _is_library(frame: FrameType) -> bool:
     )
 
 
-def _secrets_of(message: dict[str, Any] | None) -> Iterable[str]:
-    message = message or {}
-    text = message.get("text") or (message.get("bytes") or b"").decode(errors="replace")
-    return secrets(text)
+def _searched(message: dict[str, Any]) -> tuple[str, bool]:
+    """As much of a message as is searched for secrets, and whether it is all."""
+    text = message.get("text")
+    if text is None:
+        data = message.get("bytes") or b""
+        return data[:SEARCHED].decode(errors="replace"), len(data) <= SEARCHED
+    return text[:SEARCHED], len(text) <= SEARCHED
 
 
 def _hidden(text: str, values: Iterable[str]) -> str:

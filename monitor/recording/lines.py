@@ -9,11 +9,12 @@ from __future__ import annotations
 
 from typing import Any
 
-# The places in the array of a message. `HANDLED_SEQ` and `HANDLER_US` tell of the
+# The places in the array of a message. `TRACES` are the ids of the traces that it is
+# kept for, the oldest first; or null. `HANDLED_SEQ` and `HANDLER_US` tell of the
 # message before it on the same connection: its number and how long it took; or null.
 MESSAGE = (
     *("seq", "id", "kind", "at", "messages_in", "messages_out", "bytes_in"),
-    *("bytes_out", "text", "size", "omission", "trace_id", "handled_seq", "handler_us"),
+    *("bytes_out", "text", "size", "omission", "traces", "handled_seq", "handler_us"),
 )
 SEQ, TEXT, OMISSION = map(MESSAGE.index, ("seq", "text", "omission"))
 COUNTS = ("messages_in", "messages_out", "bytes_in", "bytes_out")

@@ -87,8 +87,8 @@ def is_harmless(text: str) -> bool:
     # has an equals sign or an escape may be a form, or have more JSON within it.
     if text[:1] == "{" and "=" not in text and "\\" not in text:
         try:
-            content = orjson.loads(text)
-            if _is_safe(content):
+            # All objects must have been seen: of two equal keys only the last one is.
+            if _safe_objects(orjson.loads(text)) == text.count("{"):
                 return True
         except (RecursionError, ValueError):
             pass  # too deep, or no JSON
@@ -106,23 +106,27 @@ def secrets(text: str) -> set[str]:
     return texts | {part for part in hidden if part[0] not in '"[{'}
 
 
-def _is_safe(content: dict[str, Any]) -> bool:
-    """Whether an object has only keys that are known not to be secret.
+def _safe_objects(content: dict[str, Any]) -> int:
+    """How many objects there are in one that has only keys known not to be secret.
 
-    Messages of one application have the same few. False may mean: cannot tell.
+    Messages of one application have the same few. 0 may mean: cannot tell.
     """
     if not (content.keys() <= safe_keys or _learn(content)):
-        return False
+        return 0
+    count = 1
     for value in content.values():
         kind = type(value)
-        if kind is dict:
-            if not _is_safe(value):
-                return False
-        elif kind is list:
-            for item in value:
-                if type(item) is list or type(item) is dict and not _is_safe(item):
-                    return False
-    return True
+        if kind is not dict and kind is not list:
+            continue
+        for item in (value,) if kind is dict else value:
+            if type(item) is dict:
+                within = _safe_objects(item)
+                if not within:
+                    return 0
+                count += within
+            elif type(item) is list:
+                return 0
+    return count
 
 
 def _learn(keys: Iterable[str]) -> bool:

@@ -40,18 +40,27 @@ class Progress:
     # A live process hands in the counts of its connections itself. Those of a dead
     # one are only in its journal.
     is_replay: bool = False
-    # Whether rows may be there although `seq` says that they are not: if the database
-    # failed during a commit.
+    # Whether the last attempt failed. Its commit may have succeeded nevertheless.
     in_doubt: bool = False
+
+    def resolve(self) -> None:
+        """Ask the database how far it has come, after a failure. One query.
+
+        The number is stored with the rows, so it tells whether they are there.
+        """
+        process = Process.objects.filter(pk=self.process_id)
+        stored = process.values_list("stored_seq", flat=True).first()
+        self.seq = max(self.seq, stored or 0)
 
     def pass_over(self, seq: int, lost: int) -> None:
         """Go on behind `seq`, without an event of this number; `lost` is how many."""
         now = time.time_ns() // 1000
+        self.in_doubt = True
         with taking_turns(), transaction.atomic():
             if lost > 0:
                 write_gap(self.process_id, Gap.Kind.DROPPED, Loss(now, now, lost))
             Process.objects.filter(pk=self.process_id).update(stored_seq=seq)
-        self.seq = seq
+        self.seq, self.in_doubt = seq, False
 
     def meet(self, connection_id: str, row: Row) -> None:
         """Get to know a connection by its row. ValueError if its id is no UUID."""

@@ -101,7 +101,7 @@ class Recorder:
         self.messages_in = self.messages_out = self.bytes_in = self.bytes_out = 0
         self.rules: Rules | None = None
         self.capture = NOTHING
-        self.tracing: Tracing | None = None
+        self.tracing: tuple[Tracing, ...] = ()
         # The number of the message that the application has in its hands, the message
         # itself, and since when (nanoseconds of no particular clock).
         self.handled: int | None = None
@@ -173,7 +173,7 @@ class Recorder:
             else:
                 self.gave(message)
         except Exception:
-            if message["type"] == "websocket.send" and self.tracing is None:
+            if message.get("type") == "websocket.send" and not self.tracing:
                 # It would have been no event: nothing is missing among them.
                 self.process.count_failure("A message that was sent was not counted")
             else:
@@ -315,7 +315,7 @@ class Recorder:
             process.touch(self)
         if not capture.events:
             return
-        if self.control_frames and self.tracing is None and self._is_control(message):
+        if self.control_frames and not self.tracing and self._is_control(message):
             return
         self.handled = process.note_message(self._line(RECEIVE, text, size, omission))
         self.handled_message = message
@@ -325,7 +325,7 @@ class Recorder:
         """Count a message, and note it if it is traced."""
         process = self.process
         self.active_at = time_ns() // 1000
-        if self.rules is not process.rules or self.tracing is not None:
+        if self.rules is not process.rules or self.tracing:
             self.obey()
         if not self.capture.counts or self.ended:
             return
@@ -338,7 +338,7 @@ class Recorder:
         process.messages_out += 1
         if not self.touched:
             process.touch(self)
-        if self.tracing is not None:
+        if self.tracing:
             kept = self.redacted(keep(message, self.capture.limit))
             process.note_message(self._line(SEND, *kept))
 
@@ -357,13 +357,14 @@ class Recorder:
 
     def _line(self, kind: str, text: str, size: int, omission: str) -> lines.Message:
         """A message as the journal takes it; its number comes later."""
-        trace_id = None
-        if self.tracing is not None:
-            trace_id = self.tracing.id
-            self.tracing.left -= lines.trace_cost(size)
+        traces = None
+        if self.tracing:
+            traces = [tracing.id for tracing in self.tracing]
+            for tracing in self.tracing:
+                tracing.left -= lines.trace_cost(size)
         line = [
             *(0, self.key, kind, self.active_at, self.messages_in, self.messages_out),
-            *(self.bytes_in, self.bytes_out, text, size, omission, trace_id),
+            *(self.bytes_in, self.bytes_out, text, size, omission, traces),
             *(self.handled_seq, self.handler_us),
         ]
         self.handled_seq = self.handler_us = None
@@ -376,7 +377,7 @@ class Recorder:
             self.opened
             and self.rules is rules
             and self.tracing
-            and not self.tracing.is_over(self.active_at)
+            and not any(tracing.is_over(self.active_at) for tracing in self.tracing)
         ):
             return
         self.open()

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 from django.utils.module_loading import import_string
 
 from monitor.conf import settings
-from monitor.models import CapturePolicy, Trace
+from monitor.models import CapturePolicy, Trace, pattern_regex
 
 from .capture import Redact
 
@@ -99,12 +99,13 @@ class Rules:
                 return self.captures.get(policies[pattern], self.captures[DEFAULT])
         return self.captures[DEFAULT]
 
-    def tracing(self, subject: Subject, at: int) -> Tracing | None:
-        """The oldest running trace that a connection belongs to."""
-        for trace in self.traces:
-            if trace.fits(subject) and not trace.is_over(at):
-                return trace
-        return None
+    def tracing(self, subject: Subject, at: int) -> tuple[Tracing, ...]:
+        """The running traces that a connection belongs to, the oldest first."""
+        return tuple(
+            trace
+            for trace in self.traces
+            if trace.fits(subject) and not trace.is_over(at)
+        )
 
 
 def redactor() -> Redact | None:
@@ -125,5 +126,4 @@ def fits(pattern: str, path: str) -> bool:
 
 @lru_cache(maxsize=256)
 def _compiled(pattern: str) -> re.Pattern[str]:
-    parts = re.sub(r"\*+", "*", pattern).split("*")
-    return re.compile(".*".join(map(re.escape, parts)), re.DOTALL)
+    return re.compile(pattern_regex(pattern), re.DOTALL)

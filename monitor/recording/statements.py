@@ -44,8 +44,8 @@ def insert(
     UUID is given as 32 hexadecimal digits, JSON as text.
 
     `in_doubt` passes over rows that are there already, which costs half as much again;
-    else they are an IntegrityError. DataError for a value that is not of its field's
-    kind, as from the database.
+    otherwise they raise IntegrityError. DataError for a value that is not of its
+    field's kind, as from the database.
     """
     fields = _fields(model, names)
     try:

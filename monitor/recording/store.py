@@ -31,10 +31,12 @@ def store(
 
     `complete` may add to the batch before it is written. A line that the database
     refuses is handed to `set_aside` with the reason, and all others are stored.
-    Raises OperationalError and InterfaceError: then nothing is wrong with the lines,
-    and the next attempt passes over those that were stored nevertheless.
+    Raises all other errors of the database: then nothing is wrong with the lines, and
+    the next attempt passes over those that were stored nevertheless.
     """
     try:
+        if progress.in_doubt:
+            progress.resolve()
         batch = _folded(progress, texts)
         complete(batch)
         with taking_turns(), transaction.atomic():
@@ -49,8 +51,11 @@ def store(
             second = store(progress, texts[middle:], complete, set_aside)
             return first or second
         for text in texts:
+            seq = _seq_of(text)
+            if 0 < seq <= progress.seq:
+                continue  # set aside before the database failed
             set_aside(text, error)
-            if (seq := _seq_of(text)) > progress.seq:
+            if seq:
                 progress.pass_over(seq, lost=seq - progress.seq - 1)
         return False
     except Error:

@@ -131,7 +131,7 @@ def take_orders(server, crowd, take):
     page = f"{DASHBOARD}{spoken}/"
     take("dashboard-trace", "olga", watch)
     take("trace", "olga", goes_to(f"{admin}/trace/{number}/change/"))
-    messages = f"{admin}/event/?trace__id__exact={number}"
+    messages = f"{admin}/event/?of_trace={number}"
     take("trace-messages", "olga", goes_to(messages))
     take("trace-messages-viewer", "vera", goes_to(messages))
     with Seeds(server) as seeds:

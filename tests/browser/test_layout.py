@@ -58,7 +58,7 @@ def test_what_staff_want_kept_fits_a_phone(server, page_of, room, scheme):
 
     for path in (
         *("trace/", "trace/add/", f"trace/{trace}/change/", "gap/"),
-        *("capturepolicy/", "capturepolicy/add/", f"event/?trace__id__exact={trace}"),
+        *("capturepolicy/", "capturepolicy/add/", f"event/?of_trace={trace}"),
     ):
         olga.goto(f"/admin/monitor/{path}")
         assert sideways(olga) <= 0, path

@@ -99,6 +99,12 @@ def test_no_secret_survives_in_forms_headers_and_what_python_prints(key, shape):
     assert "canary" not in mask(shape.format(key=key, value=CANARY))
 
 
+def test_a_secret_is_found_behind_a_key_that_comes_twice():
+    text = '{"a": {"password": "hunter2-canary"}, "a": 1}'
+
+    assert "canary" not in mask(text)
+
+
 def test_json_of_any_depth_can_be_kept():
     deep = '{"a":' * 1000 + '{"password": "hunter2-canary"}' + "}" * 1000
 

@@ -4,14 +4,17 @@ import os
 import threading
 
 import pytest
+from asgiref.sync import sync_to_async
 from channels.routing import URLRouter
 from django.contrib.auth import get_user_model
 from django.contrib.sessions.models import Session
+from django.db import DataError, OperationalError
 from django.urls import path
 
+from monitor import turns
 from monitor.middleware import MonitorMiddleware, note_refusal
 from monitor.models import Connection, Event, Gap
-from monitor.processes.local import local_process
+from monitor.processes.local import LocalProcess, local_process
 from monitor.routing import MonitorRouter
 
 from ..clock import until
@@ -395,18 +398,104 @@ async def test_what_came_as_the_process_began_to_stop_is_stored(
         assert may_go_on.wait(5)
         return look(*args, **kwargs)
 
+    early = await open_socket()
+    await stored()
     monkeypatch.setattr(process.duties.orders, "look", wait_and_look)
-    process.start()
+    process.wake()
     await asyncio.to_thread(has_read.wait, 5)  # the journal, with nothing in it
-    socket = await open_socket()
-    await socket.disconnect()
+    await early.disconnect()
+    late = await open_socket()
+    await late.disconnect()
     stop = asyncio.create_task(asyncio.to_thread(process.stop))
     await until(lambda: process.stopping)
     may_go_on.set()
 
     assert await stop
-    assert (await Connection.objects.aget()).cause == "client"
+    causes = Connection.objects.values_list("cause", flat=True)
+    assert [cause async for cause in causes] == ["client", "client"]
     assert not await Gap.objects.aexists()
+
+
+async def test_a_process_whose_end_cannot_be_written_is_taken_over(
+    open_socket, monkeypatch
+):
+    process = local_process()
+    await open_socket()
+    await stored()
+
+    def refuse(*args, **kwargs):
+        raise OperationalError("the database is gone")
+
+    monkeypatch.setattr("monitor.processes.heartbeat.beat", refuse)
+    assert not await asyncio.to_thread(process.stop)
+    monkeypatch.undo()
+    process.lock.release()  # as its death does
+
+    assert await sync_to_async(LocalProcess().recover)() == 1
+    connection = await Connection.objects.select_related("process").aget()
+    assert connection.cause == "server"
+    assert connection.process.stopped_at
+
+
+async def test_a_stop_waits_for_no_recovery(open_socket, monkeypatch):
+    process = local_process()
+    begun = threading.Event()
+
+    def endless():
+        while True:
+            begun.set()
+            yield False
+
+    monkeypatch.setattr(process, "take_over_dead", endless)
+    await open_socket()
+    await asyncio.to_thread(begun.wait, 5)
+
+    assert await asyncio.to_thread(process.stop)
+
+
+def test_a_forked_child_can_store_whatever_its_parent_was_doing():
+    with turns._lock:
+        child = os.fork()
+        if child == 0:
+            os._exit(0 if turns._lock.acquire(timeout=5) else 1)
+    assert os.waitpid(child, 0)[1] == 0
+
+
+async def test_a_session_store_that_fails_costs_no_row(
+    open_socket, user_of, headers_of, monkeypatch
+):
+    def refuse(*args):
+        raise DataError("A string literal cannot contain NUL (0x00) characters.")
+
+    monkeypatch.setattr("monitor.processes.storing.session_expiries", refuse)
+    await open_socket(headers=await headers_of(await user_of("ana")))
+
+    connection = await only_connection()
+    assert (connection.username, connection.session_expires_at) == ("ana", None)
+
+
+async def test_a_journal_that_cannot_be_read_for_a_moment_costs_no_count(
+    open_socket, monkeypatch
+):
+    process = local_process()
+    socket = await open_socket()
+    await stored()
+    read, failed = process.journal.read, threading.Event()
+
+    def fail_once(position):
+        if not failed.is_set():
+            failed.set()
+            raise OSError("Too many open files")
+        return read(position)
+
+    monkeypatch.setattr("monitor.recording.writer.LONGEST_RETRY", 0.1)
+    monkeypatch.setattr(process.journal, "read", fail_once)
+    await socket.send_to(text_data="hello")
+    await socket.receive_from()
+
+    connection = await only_connection()
+    assert failed.is_set()
+    assert (connection.messages_in, connection.messages_out) == (1, 1)
 
 
 async def test_a_secret_in_the_path_is_kept_nowhere(open_socket):

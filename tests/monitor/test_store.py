@@ -4,6 +4,7 @@ import uuid
 import orjson
 import pytest
 from django.db import OperationalError, connection
+from django.utils import timezone
 
 from monitor.models import Connection, Event, Gap, Process
 from monitor.recording.lines import MESSAGE
@@ -100,19 +101,40 @@ def test_a_commit_of_which_nobody_heard_is_not_stored_twice(monkeypatch):
         monkeypatch.undo()
         raise OperationalError("server closed the connection unexpectedly")
 
+    Process.objects.create(
+        id=PROCESS, pid=1, started_at=timezone.now(), seen_at=timezone.now()
+    )
+    lines = [OPEN, message(4, omission="full"), message(5, text=None), message(6)]
+    aside = []
+
+    def attempt(lines):
+        store(progress, lines, set_aside=lambda bad, why: aside.append(bad))
+
     monkeypatch.setattr(connection, "_commit", commit_and_break)
     with pytest.raises(OperationalError):
-        store(progress, [OPEN, message(2)])
+        attempt(lines[:2])
+    attempt(lines[:2])
+    monkeypatch.setattr(connection, "_commit", commit_and_break)
+    with pytest.raises(OperationalError):
+        attempt(lines[2:3])  # passed over
+    attempt(lines[2:])
+
+    seqs = Event.objects.order_by("seq").values_list("seq", flat=True)
+    assert list(seqs) == [1, 4, 6]
+    assert aside == [lines[2]]
+    gaps = dict(Gap.objects.values_list("kind", "count"))
+    assert gaps == {"dropped": 2, "payload": 1}
+
+
+def test_a_row_that_is_there_unexpectedly_is_passed_over():
+    keep([OPEN, message(2)])
     aside = []
-    store(
-        progress,
-        [OPEN, message(2), message(3), message(4, text=None), message(5)],
-        set_aside=lambda bad, why: aside.append(orjson.loads(bad)[0]),
-    )
+
+    keep([OPEN, message(2), message(3), message(4, text=None), message(5)], aside)
 
     seqs = Event.objects.order_by("seq").values_list("seq", flat=True)
     assert list(seqs) == [1, 2, 3, 5]
-    assert aside == [4]
+    assert [bad for bad, _ in aside] == [message(4, text=None)]
 
 
 def test_counts_only_grow_and_the_first_end_stays():

@@ -76,6 +76,35 @@ async def test_a_trace_keeps_both_directions(
     ]
 
 
+async def test_several_traces_keep_the_same_message(
+    open_socket, user_of, headers_of, settings, trace
+):
+    settings.MONITOR_RULES_INTERVAL = 0.2
+    socket = await open_socket(headers=await headers_of(await user_of("ana")))
+    traces = [
+        await trace("user", "ana", size=500),
+        await trace("path", "/echo/*"),
+        await trace("client", "192.0.2.7"),
+        await trace("connection", str((await Connection.objects.aget()).pk)),
+    ]
+    others = [await trace("user", "bruno"), await trace("path", "/ech")]
+    await exchange(socket, "both")
+    await has_result(traces[0], "full")
+    await exchange(socket, "only the longer ones")
+
+    async def kept(trace):
+        await trace.arefresh_from_db()
+        return await Event.objects.of_trace(trace).acount(), trace.bytes_kept
+
+    cost = 2 * (TRACED_ROW + len("both"))
+    assert await kept(traces[0]) == (2, cost)
+    cost += 2 * (TRACED_ROW + len("only the longer ones"))
+    for longer in traces[1:]:
+        assert await kept(longer) == (4, cost)
+    for other in others:
+        assert await kept(other) == (0, 0)
+
+
 async def test_others_are_not_traced(open_socket, trace):
     socket = await open_socket()
 

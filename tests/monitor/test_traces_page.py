@@ -51,7 +51,7 @@ def test_a_trace_is_started_from_a_connections_page(olga, connection, kind):
     assert timedelta(minutes=59) < left <= timedelta(hours=1)
     assert trace.bytes_limit == 20 * 2**20
     assert f"Tracing {trace} from now on." in response.text
-    assert f"?trace__id__exact={trace.pk}" in response.text
+    assert f"?of_trace={trace.pk}" in response.text
     assert "whole texts, both ways" in response.text
 
 
@@ -118,7 +118,7 @@ def test_a_trace_of_anything_is_started_on_a_page_of_its_own(olga):
         ({"minutes": 1441}, "A trace takes at most 24 hours"),
         ({"minutes": 0}, "A trace takes at least a minute."),
         ({"minutes": ""}, "Say how long the trace is to take."),
-        ({"mebibytes": 51}, "A trace keeps at most 50 MiB."),
+        ({"mebibytes": 51}, "A trace keeps at most 47 MiB."),
         ({"mebibytes": 0}, "A trace keeps at least 1 MiB."),
         ({"mebibytes": ""}, "Say how much the trace may keep."),
     ],
@@ -246,7 +246,7 @@ def test_a_trace_is_neither_changed_nor_deleted(olga, trace):
 def test_the_messages_of_a_trace_are_listed_both_ways(olga, vera, connection, trace):
     recorded_event(connection, 2, text="hello", size=5, trace=trace, handler_us=1204)
     recorded_event(connection, 3, Event.Kind.SEND, text="hola", size=4, trace=trace)
-    address = f"/admin/monitor/event/?trace__id__exact={trace.pk}"
+    address = f"/admin/monitor/event/?of_trace={trace.pk}"
 
     for client in (olga, vera):
         page = client.get(address).text

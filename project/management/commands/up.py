@@ -70,9 +70,11 @@ class Command(BaseCommand):
         """Store what waits: messages first, then what was recorded of them."""
         ledger.stop()
         reader.stop()
-        if settings.MONITOR_ENABLED:
-            local_process().stop()
-        self.stdout.write("Stopped; everything is stored.")
+        if settings.MONITOR_ENABLED and not local_process().stop():
+            # The log has said what waits, and where.
+            self.stdout.write("Stopped; the next start stores what waits.")
+        else:
+            self.stdout.write("Stopped; everything is stored.")
 
 
 async def say_goodbye():
