@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import os
 import sqlite3
+from collections.abc import Iterator
 from importlib.util import find_spec
 from typing import Any
 
 from django.conf import settings as django_settings
-from django.core.checks import CheckMessage, Error
+from django.core.checks import CheckMessage, Error, Warning
 from django.db import connection
 
-from .conf import settings
+from .conf import misspelt, problems, settings
 from .models import CapturePolicy
 from .recording.rules import redactor
 from .recording.statements import VENDORS
@@ -21,15 +22,27 @@ SQLITE_NEEDED = (3, 35)  # UPDATE … FROM (3.33), and what json_each is joined 
 
 def check_setup(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
     """The journal's directory and the database are what the monitor needs."""
-    if not settings.ENABLED:
-        return []
+    kinds = [*_check_kinds()]
+    if kinds or not settings.ENABLED:
+        return kinds  # the others could not even look at what is of a wrong kind
     return [
+        *_check_names(),
         *_check_journal(),
         *_check_database(),
         *_check_time_zone(),
         *_check_capture(),
         *_check_redact(),
     ]
+
+
+def _check_kinds() -> Iterator[CheckMessage]:
+    for problem in problems():
+        yield Error(problem, id="monitor.E009")
+
+
+def _check_names() -> Iterator[CheckMessage]:
+    for problem in misspelt():
+        yield Warning(problem, id="monitor.W001")
 
 
 def _check_time_zone() -> list[CheckMessage]:
@@ -53,7 +66,8 @@ def _check_capture() -> list[CheckMessage]:
             id="monitor.E006",
         )
         for pattern, level in settings.CAPTURE.items()
-        if level not in CapturePolicy.Level.values or pattern[:1] not in ("/", "*")
+        if level not in CapturePolicy.Level.values
+        or not str(pattern).startswith(("/", "*"))
     ]
 
 
@@ -89,6 +103,14 @@ def _check_journal() -> list[CheckMessage]:
     existing = os.path.abspath(directory)
     while not os.path.exists(existing):
         existing = os.path.dirname(existing)
+    if not os.path.isdir(existing):
+        return [
+            Error(
+                f"MONITOR_JOURNAL_DIR, {directory}, is or lies in a file.",
+                hint="Give the path of a directory.",
+                id="monitor.E002",
+            )
+        ]
     if not os.access(existing, os.W_OK | os.X_OK):
         return [
             Error(

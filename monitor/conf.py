@@ -1,8 +1,16 @@
 """The settings of the monitor: a default for each, looked up live."""
 
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from difflib import get_close_matches
+from math import isfinite
 from typing import TYPE_CHECKING, Any
 
 import django.conf
+
+PREFIX = "MONITOR_"
 
 
 class Settings:
@@ -37,7 +45,80 @@ class Settings:
 
         def __getattribute__(self, name: str) -> Any:
             default = super().__getattribute__(name)
-            return getattr(django.conf.settings, f"MONITOR_{name}", default)
+            return getattr(django.conf.settings, PREFIX + name, default)
 
 
 settings = Settings()
+
+
+def problems() -> Iterator[str]:
+    """What is wrong with the settings, a sentence each."""
+    for name, (fits, wanted) in _KINDS.items():
+        value = getattr(settings, name)
+        if not fits(value):
+            yield f"{PREFIX}{name} is {value!r}; say {wanted}."
+
+
+def misspelt() -> Iterator[str]:
+    """Settings of the project that look like ours and are none, a sentence each."""
+    for name in dir(django.conf.settings):
+        if not name.startswith(PREFIX) or name.removeprefix(PREFIX) in _KINDS:
+            continue
+        for meant in get_close_matches(name.removeprefix(PREFIX), _KINDS, 1, 0.8):
+            yield f"{name} is no setting of the monitor; {PREFIX}{meant} is."
+
+
+def _is_number(value: Any) -> bool:
+    return type(value) in (int, float) and isfinite(value)
+
+
+def _is_count(value: Any) -> bool:
+    return type(value) is int and value > 0
+
+
+def _are_seconds(value: Any) -> bool:
+    return _is_number(value) and value >= 0
+
+
+def _are_days(value: Any) -> bool:
+    return value is None or _is_number(value) and value > 0
+
+
+def _are_texts(value: Any) -> bool:
+    return isinstance(value, list | tuple) and all(isinstance(v, str) for v in value)
+
+
+_BOOL = (lambda value: isinstance(value, bool), "True or False")
+_BYTES = (_is_count, "a number of bytes, such as 16 * 2**10")
+_ROWS = (_is_count, "a number of rows, such as 100")
+_SECONDS = (_are_seconds, "a number of seconds, such as 5.0")
+_DAYS = (_are_days, "a number of days, such as 7, or None for ever")
+_KINDS: dict[str, tuple[Callable[[Any], bool], str]] = {
+    "ENABLED": _BOOL,
+    "JOURNAL_DIR": (lambda v: isinstance(v, str | os.PathLike), "a directory's path"),
+    "JOURNAL_LIMIT": _BYTES,
+    "SEGMENT_SIZE": _BYTES,
+    "BATCH_INTERVAL": _SECONDS,
+    "TICK_INTERVAL": _SECONDS,
+    "CAPTURE": (lambda v: isinstance(v, dict), "a dict, such as {'/ws/*': 'meta'}"),
+    "TEXT_LIMIT": _BYTES,
+    "FULL_TEXT_LIMIT": _BYTES,
+    "REDACT": (lambda v: isinstance(v, str), "the dotted path of a function"),
+    "RULES_INTERVAL": _SECONDS,
+    "CONNECTION_DAYS": _DAYS,
+    "EVENT_DAYS": _DAYS,
+    "ERROR_DAYS": _DAYS,
+    "SIZE_LIMIT": (
+        lambda value: value is None or _is_count(value),
+        "a number of bytes, such as 5 * 2**30, or None for any number",
+    ),
+    "PRUNE_INTERVAL": _SECONDS,
+    "SESSION_KEYS": (_are_texts, "a list of keys, such as ['theme']"),
+    "HEARTBEAT_INTERVAL": _SECONDS,
+    "LEASE": _SECONDS,
+    "LIVE_ROWS": _ROWS,
+    "FEED_ROWS": _ROWS,
+    "PERMISSION_INTERVAL": _SECONDS,
+    "PULSE_INTERVAL": _SECONDS,
+    "PROCESS_NAME": (lambda v: isinstance(v, str), "a name, such as 'web-1'"),
+}

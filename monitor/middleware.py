@@ -6,8 +6,6 @@ import logging
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from django.core.exceptions import ImproperlyConfigured
-
 from .conf import settings
 from .processes.local import local_process
 from .recording.recorder import Recorder
@@ -33,7 +31,7 @@ class MonitorMiddleware:
             return await self.app(scope, receive, send)
         try:
             process = local_process()
-        except (ImproperlyConfigured, ImportError, OSError):
+        except Exception:
             # Also a monitor that is set up wrong must not fail what it monitors.
             logger.exception("The monitor cannot record; the connection goes on")
             return await self.app(scope, receive, send)

@@ -253,7 +253,7 @@ class Event(models.Model):
     client = models.CharField(_("client"), max_length=300, blank=True)
     text = models.TextField(_("text"), blank=True)
     size = models.BigIntegerField(
-        _("size"), default=0, help_text=_("Bytes of the whole message.")
+        _("size"), default=0, help_text=_("Bytes of the whole message or traceback.")
     )
     omission = models.CharField(
         _("not kept"),

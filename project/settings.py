@@ -11,6 +11,17 @@ from .secret import kept_secret
 BASE_DIR = Path(__file__).resolve().parent.parent
 env = environ.Env()
 
+
+def switch(name, default):
+    """What the environment says of something that is on or off."""
+    said = env.str(name, default="").lower()
+    if said not in (*ON, *OFF, ""):
+        raise ImproperlyConfigured(f"{name} is {said!r}; say true or false.")
+    return said in ON if said else default
+
+
+ON, OFF = ("true", "yes", "on", "1"), ("false", "no", "off", "0")
+
 # Where this installation lives -----------------------------------------------------
 
 DATA_DIR = Path(env.str("DATA_DIR", default=str(BASE_DIR / "var"))).resolve()
@@ -23,7 +34,7 @@ SERVER = env.str("SERVER", default="daphne")
 if SERVER not in ("daphne", "uvicorn"):
     raise ImproperlyConfigured(f"SERVER is {SERVER!r}; say daphne or uvicorn.")
 
-DEBUG = env.bool("DEBUG", default=False)
+DEBUG = switch("DEBUG", default=False)
 SECRET_KEY = env.str("SECRET_KEY", default="") or kept_secret(DATA_DIR / "secret-key")
 LOOPBACK = ["localhost", "127.0.0.1", "[::1]"]
 ALLOWED_HOSTS = env.list("ALLOWED_HOSTS", default=[]) or LOOPBACK
@@ -98,6 +109,11 @@ DATABASES = {
         "DATABASE_URL", default=f"sqlite:///{DATA_DIR / 'channelscope.sqlite3'}"
     )
 }
+if "ENGINE" not in DATABASES["default"]:
+    raise ImproperlyConfigured(
+        "DATABASE_URL is no address of a database; say one such as "
+        "postgres://user:password@host/name, or nothing for SQLite."
+    )
 EMBEDDED_DATABASE = DATABASES["default"]["ENGINE"].endswith("sqlite3")
 if EMBEDDED_DATABASE:
     Path(DATABASES["default"]["NAME"]).parent.mkdir(parents=True, exist_ok=True)
@@ -163,18 +179,24 @@ USE_I18N = True
 # Behind a proxy --------------------------------------------------------------------
 
 CSRF_TRUSTED_ORIGINS = env.list("CSRF_TRUSTED_ORIGINS", default=[])
-if env.bool("BEHIND_TLS_PROXY", default=False):
+if switch("BEHIND_TLS_PROXY", default=False):
     SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
     SESSION_COOKIE_SECURE = True
     CSRF_COOKIE_SECURE = True
 
 # Chat ------------------------------------------------------------------------------
 
-CHAT_RATE = env.float("CHAT_RATE", default=5.0)  # messages a second for each user
+CHAT_RATE = env.str("CHAT_RATE", default="5")
+try:
+    CHAT_RATE = float(CHAT_RATE)  # messages a second for each user
+except ValueError:
+    raise ImproperlyConfigured(
+        f"CHAT_RATE is {CHAT_RATE!r}; say how many messages a second one user may send."
+    ) from None
 
 # Monitor ---------------------------------------------------------------------------
 
-MONITOR_ENABLED = env.bool("MONITOR_ENABLED", default=True)
+MONITOR_ENABLED = switch("MONITOR_ENABLED", default=True)
 MONITOR_JOURNAL_DIR = env.str(
     "MONITOR_JOURNAL_DIR", default=str(DATA_DIR / "monitor-journal")
 )

@@ -141,7 +141,7 @@ class CapturePolicyAdmin(admin.ModelAdmin):
     """How much is kept of which paths. Every process hears of a change at once."""
 
     form = CapturePolicyForm
-    list_display = ["pattern", "level", "changed_at"]
+    list_display = ["pattern", "level", "changed"]
     search_fields = ["pattern"]
     change_list_template = "monitor/policies.html"
 
@@ -159,6 +159,10 @@ class CapturePolicyAdmin(admin.ModelAdmin):
     ) -> HttpResponse:
         context = {"otherwise": policies.otherwise(), **(extra_context or {})}
         return super().changelist_view(request, context)
+
+    @admin.display(description=_("changed"), ordering="changed_at")
+    def changed(self, policy: CapturePolicy) -> str:
+        return figures.moment(policy.changed_at)
 
     def save_model(self, *args: Any) -> None:
         super().save_model(*args)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 
 from monitor.models import Event
 from monitor.scope import MASK
@@ -13,6 +14,20 @@ from . import figures
 
 Kind, Omission = Event.Kind, Event.Omission
 MESSAGES = (Kind.RECEIVE, Kind.SEND)
+
+
+# What codes say that come without a reason (RFC 6455, 7.4.1).
+CLOSE_CODES = {
+    1000: gettext_lazy("closed"),
+    1001: gettext_lazy("went away"),
+    1002: gettext_lazy("protocol error"),
+    1005: gettext_lazy("closed, without a code"),
+    1006: gettext_lazy("lost, without a close"),
+    1007: gettext_lazy("no valid text"),
+    1009: gettext_lazy("message too big"),
+    1011: gettext_lazy("error of the server"),
+    1012: gettext_lazy("server restarts"),
+}
 
 
 class Payload(NamedTuple):
@@ -31,9 +46,10 @@ def payload(event: Any, text: str, may_read: bool, whole: bool = True) -> Payloa
 
     Without the right to read texts, the size of one stands in its place.
     """
-    code = f"{event.code} " if event.code else ""
     if event.kind not in MESSAGES:
-        return Payload(code + event.detail, traceback=_traceback(event, text, may_read))
+        words = event.detail or str(CLOSE_CODES.get(event.code, ""))
+        said = f"{event.code} {words}" if event.code else words
+        return Payload(said.strip(), traceback=_traceback(event, text, may_read))
     if not may_read:
         return Payload(note=f"{MASK} {figures.size(event.size)}")
     return Payload(text, _note(event, text, whole))

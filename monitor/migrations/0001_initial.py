@@ -124,7 +124,7 @@ class Migration(migrations.Migration):
                 ('path', models.CharField(max_length=2000, verbose_name='path')),
                 ('client', models.CharField(blank=True, max_length=300, verbose_name='client')),
                 ('text', models.TextField(blank=True, verbose_name='text')),
-                ('size', models.BigIntegerField(default=0, help_text='Bytes of the whole message.', verbose_name='size')),
+                ('size', models.BigIntegerField(default=0, help_text='Bytes of the whole message or traceback.', verbose_name='size')),
                 ('code', models.PositiveIntegerField(blank=True, null=True, verbose_name='close code')),
                 ('detail', models.CharField(blank=True, max_length=500, verbose_name='detail')),
                 ('connection', models.ForeignKey(db_constraint=False, on_delete=django.db.models.deletion.CASCADE, related_name='events', to='monitor.connection', verbose_name='connection')),

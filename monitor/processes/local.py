@@ -14,7 +14,7 @@ from pathlib import Path
 import orjson
 from django.core.exceptions import ImproperlyConfigured
 
-from monitor.conf import settings
+from monitor.conf import problems, settings
 from monitor.ids import time_ordered_uuid
 from monitor.models import Connection, Event
 from monitor.recording import lines
@@ -39,9 +39,13 @@ class LocalProcess:
 
     The event loop appends to the journal and keeps the registry; one thread, the
     writer's, does everything that touches the database: see `Duties`.
+    ImproperlyConfigured if a setting makes no sense.
     """
 
     def __init__(self) -> None:
+        if wrong := "; ".join(problems()):
+            # Half of them would be found out while something is recorded.
+            raise ImproperlyConfigured(wrong)
         self.id = time_ordered_uuid()
         self.pid = os.getpid()
         self.identity = heartbeat.identity()

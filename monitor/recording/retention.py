@@ -129,7 +129,7 @@ def _shrink(pace: Pace, limit: int) -> Iterator[Chunk]:
 
 
 def _cutoff(days: float | None) -> datetime | None:
-    return timezone.now() - timedelta(days=days) if days else None
+    return timezone.now() - timedelta(days=days) if days is not None else None
 
 
 def _event_keys() -> tuple[int | None, int | None]:

@@ -233,6 +233,6 @@ def _lines(seen):
         kept, size, omission = keep({"text": text}, 100)
         values = dict(zip(MESSAGE, [0] * len(MESSAGE), strict=True))
         values |= {"id": key, "kind": "receive", "text": kept, "size": size}
-        values |= {"seq": next(numbers), "omission": omission, "trace_id": None}
+        values |= {"seq": next(numbers), "omission": omission, "traces": None}
         values |= {"handled_seq": None, "handler_us": None}
         yield orjson.dumps(list(values.values()))

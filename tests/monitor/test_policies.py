@@ -1,3 +1,5 @@
+import json
+
 import pytest
 from asgiref.sync import sync_to_async
 from channels.generic.websocket import AsyncWebsocketConsumer
@@ -203,11 +205,40 @@ async def test_an_error_does_not_quote_the_secrets_of_its_message(open_socket):
     assert error.about_seq == message.seq
 
 
+async def test_of_a_message_too_long_to_be_searched_no_error_quotes_anything(
+    open_socket,
+):
+    socket = await open_socket(recorded(path("slow/", Slow.as_asgi())), "/slow/")
+
+    await socket.send_to(text_data=json.dumps({"a": "x" * 2**16, "pwd": "canary"}))
+    with pytest.raises(ValueError, match="canary"):
+        await socket.receive_output()
+    await stored()
+
+    error = await Event.objects.aget(kind="error")
+    assert "in receive" in error.text
+    assert error.text.endswith("ValueError: •••\n")
+
+
 @pytest.mark.parametrize(
     ("name", "value", "number"),
     [
         ("MONITOR_CAPTURE", {"/ws/": "everything"}, "E006"),
         ("MONITOR_CAPTURE", {"ws/": "meta"}, "E006"),
+        ("MONITOR_CAPTURE", {5: "meta"}, "E006"),
+        ("MONITOR_CAPTURE", "meta", "E009"),
+        ("MONITOR_REDACT", str.upper, "E009"),
+        ("MONITOR_JOURNAL_LIMIT", "256MB", "E009"),
+        ("MONITOR_TEXT_LIMIT", 0, "E009"),
+        ("MONITOR_BATCH_INTERVAL", "50ms", "E009"),
+        ("MONITOR_PRUNE_INTERVAL", float("nan"), "E009"),
+        ("MONITOR_EVENT_DAYS", 0, "E009"),
+        ("MONITOR_EVENT_DAYS", -1, "E009"),
+        ("MONITOR_SIZE_LIMIT", "5GB", "E009"),
+        ("MONITOR_SESSION_KEYS", "cart", "E009"),
+        ("MONITOR_ENABLED", "false", "E009"),
+        ("MONITOR_JOURNAL_DIR", __file__, "E002"),
+        ("MONITOR_CAPTUER", {}, "W001"),
         ("MONITOR_REDACT", "no.such.function", "E007"),
         ("MONITOR_REDACT", "monitor.scope.MASK", "E007"),
     ],
@@ -218,6 +249,17 @@ def test_a_setting_that_makes_no_sense_is_told_at_the_start(
     setattr(settings, name, value)
 
     assert [error.id for error in run_checks(tags=["monitor"])] == [f"monitor.{number}"]
+
+
+async def test_a_setting_that_makes_no_sense_does_not_fail_the_connection(
+    open_socket, settings
+):
+    settings.MONITOR_JOURNAL_LIMIT = "256MB"
+
+    socket = await open_socket()
+    await socket.send_to(text_data="hello")
+
+    assert await socket.receive_from() == "hello"
 
 
 def test_the_usual_settings_pass_the_checks():

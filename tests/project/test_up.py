@@ -208,6 +208,12 @@ def test_with_both_it_starts_on_every_address(tmp_path):
         ("SERVER", "gunicorn", "SERVER is 'gunicorn'; say daphne or uvicorn."),
         ("PORT", "abc", "PORT is 'abc'; say a number from 0 to 65535."),
         ("PORT", "99999", "PORT is '99999'; say a number from 0 to 65535."),
+        ("MONITOR_ENABLED", "maybe", "MONITOR_ENABLED is 'maybe'; say true or false."),
+        (
+            "CHAT_RATE",
+            "fast",
+            "CHAT_RATE is 'fast'; say how many messages a second one user may send.",
+        ),
     ],
 )
 def test_a_setting_that_makes_no_sense_is_named(tmp_path, variable, value, answer):

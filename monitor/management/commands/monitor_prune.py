@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections import Counter
 from typing import Any
 
-from django.core.management.base import BaseCommand
+from django.core.management.base import BaseCommand, CommandError
+from django.db import DatabaseError
 
 from monitor.recording.retention import prune, size
 
@@ -22,9 +23,15 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         deleted: Counter[str] = Counter()
         longest = 0.0
-        for chunk in prune():
-            deleted[chunk.name] += chunk.rows
-            longest = max(longest, chunk.seconds)
+        try:
+            for chunk in prune():
+                deleted[chunk.name] += chunk.rows
+                longest = max(longest, chunk.seconds)
+        except DatabaseError as error:
+            raise CommandError(
+                f"The database refuses: {str(error).strip()}. If it has none of the "
+                "monitor's tables yet, type: manage.py migrate"
+            ) from error
         for name, rows in deleted.items():
             self.stdout.write(f"Deleted {rows:,} {name}.")
         if deleted:
