@@ -15,6 +15,7 @@ from .shutdown import Shutdown
 
 NO_CODE = 1005  # the client's close frame had none, RFC 6455 section 7.4.1
 REASON_LIMIT = 123  # bytes of a close reason, section 5.5
+TASKS_END_WITHIN = 1.0  # seconds
 LAST_WORD_WITHIN = 1.0  # seconds that a close frame to a failed client may take
 
 
@@ -35,6 +36,7 @@ def run(listener, application, say_goodbye):
     loop = reactor._asyncioEventloop
     Shutdown(loop, server.stop_accepting, say_goodbye, server.stop)
     server.run()
+    _end_tasks(loop)
 
 
 class Server(daphne.server.Server):
@@ -100,6 +102,17 @@ class Protocol(WebSocketProtocol):
             self.application_queue.put_nowait(gone)
         self.muted = True  # has daphne not put a message of its own
         super().onClose(wasClean, code, reason)
+
+
+def _end_tasks(loop):
+    """End what still waits for something, as `asyncio.run` does.
+
+    The interpreter, as it ends, collects such tasks half torn down; it crashed by that.
+    """
+    if tasks := asyncio.all_tasks(loop):
+        for task in tasks:
+            task.cancel()
+        loop.run_until_complete(asyncio.wait(tasks, timeout=TASKS_END_WITHIN))
 
 
 def _endpoints(listener):
