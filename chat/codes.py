@@ -11,4 +11,5 @@ class CloseCode:
     TOO_SLOW = 4008
     SIGNED_OUT = 4401
     NO_SUCH_ROOM = 4404
+    TOO_FAST = 4429
     OUR_ERROR = 4500

@@ -14,10 +14,10 @@ from monitor.scope import describe, session_expiries, session_key
 from . import frames
 from .codes import CloseCode
 from .hub import local_hub
-from .incoming import Refused, before_of, client_id_of, decode, text_of
+from .incoming import Refused, after_of, before_of, client_id_of, decode, text_of
 from .ledger import Busy, ledger
 from .member import Member
-from .models import Message, Room
+from .models import PAGE, Message, Room
 from .rate import RateLimit
 from .reader import reader
 
@@ -26,6 +26,7 @@ logger = logging.getLogger("channelscope.chat")
 QUESTION_RATE = 20.0  # pages of history and the like, a second for each user
 messages_sent = RateLimit()
 questions_asked = RateLimit()
+refusals = RateLimit()  # of those two: who does not listen to them is let go
 
 
 class ChatConsumer(AsyncWebsocketConsumer):
@@ -78,11 +79,14 @@ class ChatConsumer(AsyncWebsocketConsumer):
         slug = self.scope["url_route"]["kwargs"]["slug"]
         room = await reader.ask(Room.objects.get, slug=slug)
         messages, more = await reader.ask(Message.objects.history, room.pk)
+        # What was committed between the two questions is among the messages, up to
+        # the newest of them; or it changed one that is older than all of these.
+        seen = max([room.last_rev, *(message.rev for message in messages)])
 
         await self.accept()
         self.member = Member(room, self.scope["user"].get_username(), self.base_send)
-        self.member.push(frames.history(messages, more, room.slug))
-        local_hub().join(self.member, seen=messages[-1].seq if messages else 0)
+        self.member.push(frames.history(messages, more, room.slug, rev=seen))
+        local_hub().join(self.member, seen=seen)
 
     async def refuse(self, code, reason):
         await self.accept()
@@ -109,22 +113,28 @@ class ChatConsumer(AsyncWebsocketConsumer):
                 await self.post(text_of(content), client_id_of(content))
             case "history":
                 await self.show_history(content)
+            case "resume":
+                await self.resume(content)
             case "whoami":
                 await self.show_connection()
             case _:
-                raise Refused("unknown-type", "Types are message, history and whoami.")
+                types = "message, history, resume and whoami"
+                raise Refused("unknown-type", f"Types are {types}.")
 
     async def post(self, text, client_id):
         self.take_turn(messages_sent, settings.CHAT_RATE)
         room, author = self.member.room, self.scope["user"]
         try:
-            await ledger.submit(room.pk, author, text, client_id)
+            stored = await ledger.submit(room.pk, author, text, client_id)
         except Room.DoesNotExist:
             self.member.dismiss(CloseCode.NO_SUCH_ROOM, "This room was deleted.")
         except Busy:
             raise Refused("busy", "Too many messages wait; send it again.") from None
         except Error:
             raise Refused("not-stored", "Not stored; send it again.") from None
+        else:
+            if client_id is not None:
+                self.answer(frames.ack(stored))
 
     async def show_history(self, content):
         before = before_of(content)
@@ -132,6 +142,14 @@ class ChatConsumer(AsyncWebsocketConsumer):
         room = self.member.room
         messages, more = await reader.ask(Message.objects.history, room.pk, before)
         self.answer(frames.history(messages, more, room.slug))
+
+    async def resume(self, content):
+        """Say what changed while the client was away, a page at a time."""
+        after = after_of(content)
+        self.take_turn(questions_asked, QUESTION_RATE)
+        room = self.member.room
+        messages, more = await reader.ask(Message.objects.changed, room.pk, after, PAGE)
+        self.answer(frames.resumed(messages, more, room.slug, after))
 
     async def show_connection(self):
         self.take_turn(questions_asked, QUESTION_RATE)
@@ -144,12 +162,14 @@ class ChatConsumer(AsyncWebsocketConsumer):
 
     def take_turn(self, limit, rate):
         """Refuse what comes too often from this user, on all their sockets together."""
-        if wait := limit.take(self.scope["user"].pk, rate):
-            raise Refused(
-                "rate",
-                f"Too fast; try again in {wait:.1f} s.",
-                retry_after=math.ceil(wait * 1000) / 1000,  # seconds
-            )
+        user = self.scope["user"].pk
+        if not (wait := limit.take(user, rate)):
+            return
+        retry_after = math.ceil(wait * 1000) / 1000  # seconds
+        advice = f"Too fast; try again in {wait:.1f} s."
+        if refusals.take(user, rate):
+            self.member.dismiss(CloseCode.TOO_FAST, advice, retry_after)
+        raise Refused("rate", advice, retry_after)
 
     def answer(self, frame):
         self.member.push(frame)

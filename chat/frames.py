@@ -7,6 +7,9 @@ import orjson
 HISTORY_SIZE = 128 * 2**10
 
 
+HEARTBEAT = '{"type":"heartbeat"}'
+
+
 def message(stored, slug):
     """A live message. No other frame has the key `message`."""
     return _encode(
@@ -14,21 +17,38 @@ def message(stored, slug):
     )
 
 
-def history(messages, more, slug):
+def history(messages, more, slug, rev=None):
     """Messages that were there before, oldest first.
 
     The newest of them, if all would be too much for one frame; then there are more.
+    `rev` is that of the room, for who joins.
     """
-    shown, size = [], 0
-    for stored in reversed(messages):
-        shown.append(_encode({"text": stored.text, **_particulars(stored, slug)}))
-        size += len(shown[-1].encode())
-        if size > HISTORY_SIZE and len(shown) > 1:
-            shown.pop()
-            more = True
-            break
-    fragments = [orjson.Fragment(text) for text in reversed(shown)]
-    return _encode({"type": "history", "messages": fragments, "more": more})
+    shown = _fitting(reversed(messages), slug)
+    content = {"type": "history", "messages": shown[::-1]}
+    content["more"] = more or len(shown) < len(messages)
+    return _encode(content if rev is None else content | {"rev": rev})
+
+
+def resumed(messages, more, slug, after):
+    """What changed after a rev, in that order, or the start of it.
+
+    Then there is more, after the `rev` of this frame.
+    """
+    shown = _fitting(messages, slug)
+    return _encode(
+        {
+            "type": "resumed",
+            "messages": shown,
+            "rev": messages[len(shown) - 1].rev if shown else after,
+            "more": more or len(shown) < len(messages),
+        }
+    )
+
+
+def ack(stored):
+    """A message is committed; to its sender, if it has a `client_id`."""
+    content = {"type": "ack", "client_id": stored.client_id, "seq": stored.seq}
+    return _encode(content | {"sent_at": stored.sent_at})
 
 
 def members(names):
@@ -54,14 +74,31 @@ def error(refused, about=None):
     return _encode(content)
 
 
-def bye(code, reason):
-    """The last frame before a close, for clients whose server drops the reason."""
-    return _encode({"type": "bye", "code": code, "reason": reason})
+def bye(code, reason, retry_after=None):
+    """The last frame before a close, for clients whose server drops the reason.
+
+    `retry_after`: seconds after which the client may come back.
+    """
+    content = {"type": "bye", "code": code, "reason": reason}
+    return _encode(content | ({"retry_after": retry_after} if retry_after else {}))
+
+
+def _fitting(messages, slug):
+    """As many messages, encoded, as fit into one frame; at least one."""
+    shown, size = [], 0
+    for stored in messages:
+        text = _encode({"text": stored.text, **_particulars(stored, slug)})
+        size += len(text.encode())
+        if size > HISTORY_SIZE and shown:
+            break
+        shown.append(orjson.Fragment(text))
+    return shown
 
 
 def _particulars(stored, slug):
     particulars = {
         "seq": stored.seq,
+        "rev": stored.rev,
         "room": slug,
         "user": stored.author_name,
         "sent_at": stored.sent_at,

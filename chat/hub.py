@@ -22,23 +22,28 @@ class LocalRoom:
     """The members of a room that are connected to this event loop."""
 
     slug: str
-    delivered: int  # what every member has seen
+    delivered: int  # the `rev` up to which every member has seen all
     members: set = field(default_factory=set)
     roll: str | None = None  # the last frame that said who is here
 
     def deliver(self, messages, since):
-        """Push messages, encoded once, all that there are after the number `since`.
+        """Push messages, encoded once, all that changed after the rev `since`.
 
-        Who joined meanwhile and has seen less must wait for a list that starts
-        earlier, or would miss some.
+        As many as fit into one pass, and how many that is. Who joined meanwhile and
+        has seen less must wait for a list that starts earlier, or would miss some.
         """
-        numbered_frames = [
-            (message.seq, frames.message(message, self.slug)) for message in messages
-        ]
+        numbered_frames, size = [], 0
+        for message in messages:
+            frame = frames.message(message, self.slug)
+            size += len(frame.encode())
+            if size > Hub.PASS_SIZE and numbered_frames:
+                break
+            numbered_frames.append((message.rev, frame))
         for member in self.members:
             if member.seen >= since:
                 member.catch_up(numbered_frames)
         self.delivered = min(member.seen for member in self.members)
+        return len(numbered_frames)
 
     def present(self, recorded):
         """The names of all who are here, from what the monitor has recorded.
@@ -71,7 +76,10 @@ class Hub:
     POLL_INTERVAL = 2.0  # seconds; heals a lost tick
     ROLL_INTERVAL = 10.0  # seconds; a process that died sends no tick
     ROLL_PAUSE = 0.25  # seconds between two roll calls
-    PASS = 100  # messages of one room in one pass; well below what a member queues
+    HEARTBEAT_INTERVAL = 20.0  # seconds; a page that misses two reconnects
+    # What one pass brings to a room, well below what may wait for a member.
+    PASS = 100  # messages
+    PASS_SIZE = 128 * 2**10  # bytes
 
     def __init__(self):
         self.rooms = {}
@@ -82,7 +90,7 @@ class Hub:
         self.pollers = []
 
     def join(self, member, seen):
-        """Bring a member every message with a number above `seen`, in order."""
+        """Bring a member everything with a rev above `seen`, in order."""
         room_id = member.room.pk
         if not self.rooms:
             self._start()
@@ -136,8 +144,8 @@ class Hub:
         if messages is None:
             room.dismiss_all(CloseCode.NO_SUCH_ROOM, "This room was deleted.")
             return
-        room.deliver(messages, since)
-        if len(messages) == self.PASS:
+        delivered = room.deliver(messages, since)
+        if delivered < len(messages) or delivered == self.PASS:
             self.look([room_id])
 
     async def _call_roll(self):
@@ -165,6 +173,7 @@ class Hub:
         self.pollers = [
             asyncio.create_task(_every(self.POLL_INTERVAL, self._look_everywhere)),
             asyncio.create_task(_every(self.ROLL_INTERVAL, self.roll_call.ask)),
+            asyncio.create_task(_every(self.HEARTBEAT_INTERVAL, self._beat)),
         ]
 
     def _stop(self):
@@ -174,6 +183,11 @@ class Hub:
         for poller in self.pollers:
             poller.cancel()
         self.pollers = []
+
+    def _beat(self):
+        for room in self.rooms.values():
+            for member in room.members:
+                member.push(frames.HEARTBEAT)
 
     def _look_everywhere(self):
         self.look(self.rooms)

@@ -69,6 +69,14 @@ def client_id_of(content):
         raise Refused("bad-client-id", '"client_id" must be a UUID.') from None
 
 
+def after_of(content):
+    """Return the rev after which a client wants to hear what changed."""
+    value = content.get("after")
+    if type(value) is int and 0 <= value < SEQ_LIMIT:
+        return value
+    raise Refused("bad-after", '"after" must be the rev that the client has, or 0.')
+
+
 def before_of(content):
     """Return the number before which a page of history ends."""
     value = content.get("before")

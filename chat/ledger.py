@@ -169,16 +169,18 @@ def write(batch):
         outcomes.append(message or Room.DoesNotExist())
     if new:
         Message.objects.bulk_create(new)
-        Room.objects.bulk_update(rooms.values(), ["last_seq"])
+        Room.objects.bulk_update(rooms.values(), ["last_seq", "last_rev"])
     return outcomes
 
 
 def next_message(room, submission, sent_at):
-    """Return an unsaved message with the room's next number."""
+    """Return an unsaved message with the room's next numbers."""
     room.last_seq += 1
+    room.last_rev += 1
     return Message(
         room_id=room.pk,
         seq=room.last_seq,
+        rev=room.last_rev,
         author_id=submission.author_id,
         author_name=submission.author_name,
         client_id=submission.client_id,

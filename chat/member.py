@@ -19,13 +19,15 @@ class Member:
     """
 
     LIMIT = 256  # frames waiting
+    SIZE_LIMIT = 256 * 2**10  # bytes of them
 
     def __init__(self, room, username, send):
         self.room = room
         self.username = username
         self.send = send
-        self.seen = 0  # number of the last message pushed
-        self.waiting = deque()
+        self.seen = 0  # rev of the last change pushed
+        self.waiting = deque()  # of messages and their sizes
+        self.size = 0  # bytes waiting
         self.writer = None
         self.leaving = False
 
@@ -33,21 +35,22 @@ class Member:
         """Send a frame after those that wait."""
         if self.leaving:
             return
-        if len(self.waiting) >= self.LIMIT:
+        size = len(frame) if frame.isascii() else len(frame.encode())
+        if len(self.waiting) >= self.LIMIT or self.size + size > self.SIZE_LIMIT:
             self._let_go()
         else:
-            self._post({"type": "websocket.send", "text": frame})
+            self._post({"type": "websocket.send", "text": frame}, size)
 
     def catch_up(self, numbered_frames):
-        """Push the messages that this member has not seen, from (seq, frame) pairs."""
-        for seq, frame in numbered_frames:
-            if seq > self.seen:
+        """Push the changes that this member has not seen, from (rev, frame) pairs."""
+        for rev, frame in numbered_frames:
+            if rev > self.seen:
                 self.push(frame)
-                self.seen = seq
+                self.seen = rev
 
-    def dismiss(self, code, reason):
-        """Say why, then close."""
-        self.push(frames.bye(code, reason))
+    def dismiss(self, code, reason, retry_after=None):
+        """Say why, and when to come back if at all, then close."""
+        self.push(frames.bye(code, reason, retry_after))
         if not self.leaving:
             self.leaving = True
             self._post({"type": "websocket.close", "code": code, "reason": reason})
@@ -55,7 +58,7 @@ class Member:
     def stop(self):
         """Send nothing more."""
         self.leaving = True
-        self.waiting.clear()
+        self._forget()
         if self.writer is not None:
             self.writer.cancel()
 
@@ -69,15 +72,18 @@ class Member:
             {"type": "websocket.close", "code": CloseCode.TOO_SLOW, "reason": reason}
         )
 
-    def _post(self, message):
-        self.waiting.append(message)
+    def _post(self, message, size=0):
+        self.waiting.append((message, size))
+        self.size += size
         if self.writer is None or self.writer.done():
             self.writer = asyncio.create_task(self._write())
 
     async def _write(self):
         try:
             while self.waiting:
-                await self.send(self.waiting.popleft())
+                message, size = self.waiting.popleft()
+                self.size -= size
+                await self.send(message)
         except OSError:
             # How servers say that the peer is gone (ASGI); its consumer hears of it
             # as a disconnect.
@@ -92,6 +98,10 @@ class Member:
                     {"type": "websocket.close", "code": CloseCode.OUR_ERROR}
                 )
 
+    def _forget(self):
+        self.waiting.clear()
+        self.size = 0
+
     def _give_up(self):
         self.leaving = True
-        self.waiting.clear()
+        self._forget()

@@ -36,7 +36,11 @@ class RoomQuerySet(models.QuerySet):
 
 
 class Room(models.Model):
-    """A place to talk. `last_seq` numbers its messages, from 1 without gaps."""
+    """A place to talk.
+
+    `last_seq` numbers its messages, and `last_rev` what changes in it: a new message
+    takes the next of both. Both count from 1 without gaps, in the order of commits.
+    """
 
     slug = models.CharField(
         max_length=SLUG_LENGTH,
@@ -54,6 +58,7 @@ class Room(models.Model):
     )
     created_at = models.DateTimeField(default=timezone.now, editable=False)
     last_seq = models.PositiveBigIntegerField(default=0, editable=False)
+    last_rev = models.PositiveBigIntegerField(default=0, editable=False)
 
     objects = RoomQuerySet.as_manager()
 
@@ -76,18 +81,24 @@ class MessageQuerySet(models.QuerySet):
         newest_first = list(messages[: PAGE + 1])
         return newest_first[PAGE - 1 :: -1], len(newest_first) > PAGE
 
-    def news(self, marks, limit):
-        """Return what rooms have got since their marks: `{room id: messages}`.
+    def changed(self, room_id, after, limit):
+        """Return what changed in a room after a `rev`, in that order, and whether
+        there is more than `limit`."""
+        changes = self.filter(room_id=room_id, rev__gt=after).order_by("rev")
+        found = list(changes[: limit + 1])
+        return found[:limit], len(found) > limit
 
-        `marks` maps a room's id to the last number known of it. Rooms without news
+    def news(self, marks, limit):
+        """Return what changed in rooms since their marks: `{room id: messages}`.
+
+        `marks` maps a room's id to the last `rev` known of it. Rooms without news
         are left out; a room that is gone has None. At most `limit` messages each.
         """
-        heads = dict(Room.objects.filter(pk__in=marks).values_list("pk", "last_seq"))
+        heads = dict(Room.objects.filter(pk__in=marks).values_list("pk", "last_rev"))
         news = dict.fromkeys(marks.keys() - heads.keys())
-        for room_id, last_seq in heads.items():
-            if last_seq > marks[room_id]:
-                messages = self.filter(room_id=room_id, seq__gt=marks[room_id])
-                news[room_id] = list(messages.order_by("seq")[:limit])
+        for room_id, last_rev in heads.items():
+            if last_rev > marks[room_id]:
+                news[room_id], _ = self.changed(room_id, marks[room_id], limit)
         return news
 
     def already_stored(self, submissions):
@@ -114,6 +125,7 @@ class Message(models.Model):
         db_index=False,  # the unique constraint has one
     )
     seq = models.PositiveBigIntegerField(help_text="Numbers the messages of a room.")
+    rev = models.PositiveBigIntegerField(help_text="Numbers the changes of a room.")
     author = models.ForeignKey(
         settings.AUTH_USER_MODEL, models.SET_NULL, null=True, related_name="+"
     )
@@ -130,6 +142,9 @@ class Message(models.Model):
         constraints = [
             models.UniqueConstraint(
                 fields=["room", "seq"], name="chat_message_room_seq"
+            ),
+            models.UniqueConstraint(
+                fields=["room", "rev"], name="chat_message_room_rev"
             ),
             models.UniqueConstraint(
                 fields=["author", "client_id"],

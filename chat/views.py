@@ -1,3 +1,4 @@
+from django.conf import settings
 from django.contrib.auth import views as auth
 from django.contrib.auth.mixins import LoginRequiredMixin
 from django.db import IntegrityError
@@ -71,6 +72,7 @@ class RoomView(LoginRequiredMixin, DetailView):
         return super().get_context_data(
             rooms=_with_current(list(rooms[:SIDEBAR_ROOMS]), self.object),
             text_limit=TEXT_LIMIT,
+            rate=str(settings.CHAT_RATE),  # JavaScript reads it, in whatever language
             **kwargs,
         )
 

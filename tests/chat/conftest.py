@@ -39,7 +39,14 @@ class Socket(WebsocketCommunicator):
             frame = await self.receive_json_from(timeout=5)
             if frame["type"] == kind:
                 return frame
-            assert frame["type"] in ("members", "history", "message"), frame
+            assert frame["type"] in ("ack", "members", "history", "message"), frame
+
+    async def hear_farewell(self):
+        """Return the last frame before a close, skipping all others."""
+        while True:
+            frame = await self.receive_json_from(timeout=5)
+            if frame["type"] == "bye":
+                return frame
 
     async def hear_close(self):
         message = await self.receive_output(timeout=5)
@@ -119,6 +126,7 @@ def nothing_left_behind():
     reader.stop()
     consumers.messages_sent.full_at.clear()
     consumers.questions_asked.full_at.clear()
+    consumers.refusals.full_at.clear()
     assert not ledger.waiting
     assert ledger.thread is None
 

@@ -24,6 +24,7 @@ async def test_a_message_is_stored_before_everyone_in_the_room_gets_it(join):
         "type": "message",
         "message": "hola",
         "seq": 1,
+        "rev": 1,
         "room": "lobby",
         "user": "ana",
     }
@@ -72,7 +73,41 @@ async def test_older_pages_lead_to_the_beginning(join, lobby_with):
 async def test_an_empty_room_has_an_empty_history(connect):
     frame = await (await connect()).hear("history")
 
-    assert frame == {"type": "history", "messages": [], "more": False}
+    assert frame == {"type": "history", "messages": [], "more": False, "rev": 0}
+
+
+async def test_who_was_away_gets_what_changed_page_by_page(join, lobby_with):
+    await lobby_with(130)
+    bruno = await join("bruno")
+    after, seqs = 15, []
+
+    while True:
+        await bruno.send_json_to({"type": "resume", "after": after})
+        page = await bruno.hear("resumed")
+        seqs += [message["seq"] for message in page["messages"]]
+        after = page["rev"]
+        if not page["more"]:
+            break
+
+    assert seqs == list(range(16, 131))
+    assert after == 130
+    await bruno.send_json_to({"type": "resume", "after": after})
+    nothing = {"type": "resumed", "messages": [], "rev": 130, "more": False}
+    assert await bruno.hear("resumed") == nothing
+
+
+async def test_joining_says_after_which_rev_to_resume(join, connect, lobby_with):
+    await lobby_with(60)
+    bruno = await connect("bruno")
+    history = await bruno.hear("history")
+    await bruno.disconnect()
+
+    await (await join("ana")).say("while bruno is away")
+    bruno = await join("bruno")
+    await bruno.send_json_to({"type": "resume", "after": history["rev"]})
+
+    [missed] = (await bruno.hear("resumed"))["messages"]
+    assert missed["text"] == "while bruno is away"
 
 
 async def test_many_senders_are_seen_by_all_in_one_order_without_gaps(join):
@@ -114,6 +149,20 @@ async def test_a_client_id_comes_back_with_the_message(join):
     await ana.say("hola", client_id=client_id)
 
     assert (await ana.hear())["client_id"] == client_id
+
+
+async def test_a_sender_hears_that_its_message_is_committed(join):
+    ana = await join()
+    client_id = str(uuid.uuid4())
+
+    await ana.say("hola", client_id=client_id)
+    ack = await ana.hear("ack")
+
+    stored = await Message.objects.aget()
+    assert ack.pop("sent_at").endswith("Z")
+    assert ack == {"type": "ack", "client_id": client_id, "seq": stored.seq}
+    await ana.say("hola", client_id=client_id)
+    assert (await ana.hear("ack"))["seq"] == stored.seq
 
 
 async def test_a_message_that_is_sent_again_is_stored_once_and_seen_once(join):
@@ -227,6 +276,21 @@ async def test_the_rate_holds_for_all_sockets_of_a_user_together(join, settings)
     assert 0 < error["retry_after"] <= 1
     await other.say("slow")
     assert [(await other.hear())["user"] for _ in range(3)] == ["ana", "ana", "bruno"]
+
+
+async def test_who_does_not_listen_to_the_rate_is_let_go_and_told_for_how_long(
+    join, settings
+):
+    settings.CHAT_RATE = 1.0
+    ana = await join()
+
+    for _ in range(6):
+        await ana.say("quick")
+
+    bye = await ana.hear_farewell()
+    assert bye["code"] == 4429
+    assert 0 < bye["retry_after"] <= 1
+    assert await ana.hear_close() == 4429
 
 
 async def test_an_anonymous_visitor_is_told_to_log_in(connect):

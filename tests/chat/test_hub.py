@@ -22,9 +22,11 @@ def store_elsewhere(make_user):
         room = await Room.objects.aget(slug="lobby")
         for text in texts:
             room.last_seq += 1
+            room.last_rev += 1
             await Message.objects.acreate(
                 room=room,
                 seq=room.last_seq,
+                rev=room.last_rev,
                 author=author,
                 author_name=author.username,
                 text=text,
@@ -78,6 +80,22 @@ async def test_more_than_one_pass_arrives_whole_and_in_order(
 
     heard = [(await ana.hear())["message"] for _ in range(35)]
     assert heard == list(map(str, range(35)))
+
+
+async def test_many_long_messages_at_once_let_nobody_go(join, store_elsewhere):
+    ana = await join()
+    await store_elsewhere(*["ñ" * 4000] * 60)
+
+    local_hub().look(local_hub().rooms)
+
+    assert [(await ana.hear())["seq"] for _ in range(60)] == list(range(1, 61))
+
+
+async def test_a_room_that_is_quiet_says_that_it_lives(join, monkeypatch):
+    monkeypatch.setattr(Hub, "HEARTBEAT_INTERVAL", 0.05)
+    ana = await join()
+
+    assert await ana.hear("heartbeat") == {"type": "heartbeat"}
 
 
 async def test_other_processes_are_told_of_a_commit(join):

@@ -54,6 +54,36 @@ async def test_a_client_that_takes_nothing_is_let_go(sent):
     assert sent == [4008]
 
 
+async def test_a_client_that_takes_nothing_holds_no_more_than_its_share(sent):
+    async def send(message):
+        if message["type"] == "websocket.close":
+            sent.append(message["code"])
+        else:
+            await asyncio.Event().wait()
+
+    member = Member(room=None, username="ana", send=send)
+    large = "ñ" * (Member.SIZE_LIMIT // 8)  # a quarter of what may wait, in bytes
+    for _ in range(5):
+        member.push(large)
+        await asyncio.sleep(0)
+    assert member.size == 4 * len(large.encode())
+
+    member.push(".")
+    await asyncio.sleep(0)
+
+    assert sent == [4008]
+    assert member.size == 0
+
+
+async def test_what_is_taken_makes_room_for_more(member, sent):
+    for _ in range(20):
+        member.push("x" * (Member.SIZE_LIMIT // 2))
+        await asyncio.sleep(0)
+
+    assert len(sent) == 20
+    assert member.size == 0
+
+
 async def test_a_dismissed_member_hears_why_and_nothing_more(member, sent):
     member.push("before")
     member.dismiss(4404, "This room was deleted.")

@@ -32,10 +32,12 @@ def present(monkeypatch):
 
 def say(room, author, text):
     room.last_seq += 1
+    room.last_rev += 1
     room.save()
     return Message.objects.create(
         room=room,
         seq=room.last_seq,
+        rev=room.last_rev,
         author=author,
         author_name=author.username,
         text=text,

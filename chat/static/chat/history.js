@@ -1,60 +1,69 @@
-// Pages of older messages: for a reader who scrolls up, and to close a gap.
+// Pages of older messages, for a reader who scrolls up, and what changed while away.
 
 const NEAR = 400; // px from the top at which the next page is asked for
-const GAP = 500; // messages; a longer one is left to whoever scrolls up
+const GAP = 500; // changes; after more of them the page begins anew
+const RETRY = 2000; // ms
 
 export class History {
-  constructor(log, ask) {
+  constructor(log, send) {
     this.log = log;
-    this.ask = ask; // (before) => boolean
+    this.send = send; // (content) => boolean
+    this.rev = undefined; // all that changed up to here is on the page
     this.joined = false;
-    this.loading = false;
+    this.asked = null; // the question that is not answered yet
     log.scroller.addEventListener("scroll", () => this.more(), { passive: true });
   }
 
   /** The connection went: the next history is that of joining again. */
   lost() {
     this.joined = false;
-    this.loading = false;
+    this.asked = null;
   }
 
-  received(messages, more) {
-    const [first] = messages;
-    if (!this.joined) this.rejoin(first);
+  /** Messages that were there before; with a `rev` if it is the answer to joining. */
+  received({ messages, more, rev }) {
+    const joining = !this.joined;
     this.joined = true;
-    this.loading = false;
+    this.asked = null;
+    if (!joining) {
+      this.log.addHistory(messages, more);
+      return this.more();
+    }
+    if (this.rev !== undefined && rev > this.rev && rev - this.rev <= GAP) {
+      return this.ask({ type: "resume", after: this.rev });
+    }
+    if (rev !== this.rev && this.rev !== undefined) this.log.clear();
     this.log.addHistory(messages, more);
+    this.rev = rev;
+    this.more();
+  }
 
-    if (this.known !== undefined && first?.seq > this.known + 1 && more) this.request(first.seq);
-    else this.arrived();
+  /** What changed while the page was away, or the start of it. */
+  resumed({ messages, more, rev }) {
+    this.asked = null;
+    this.log.addHistory(messages, this.log.more);
+    this.rev = Math.max(this.rev, rev);
+    if (more) this.ask({ type: "resume", after: this.rev });
+  }
+
+  /** A message came live; while the page catches up, that is not all there is. */
+  saw(rev) {
+    if (this.asked?.type !== "resume") this.rev = rev;
   }
 
   /** Ask for the next older page if the reader is near the top. */
   more() {
-    if (!this.log.more || !this.joined || this.loading) return;
-    if (this.log.scroller.scrollTop < NEAR) this.request(this.log.oldest);
+    if (!this.log.more || !this.joined || this.asked) return;
+    if (this.log.scroller.scrollTop < NEAR) this.ask({ type: "history", before: this.log.oldest });
   }
 
   /** The server could not answer just now. */
   failed() {
-    if (this.loading) setTimeout(() => this.joined && this.request(this.before), 2000);
+    const { asked } = this;
+    if (asked) setTimeout(() => this.asked === asked && this.ask(asked), RETRY);
   }
 
-  rejoin(first) {
-    this.known = this.log.newest;
-    if (first && this.known !== undefined && first.seq - this.known > GAP) {
-      this.log.clear();
-      this.known = undefined;
-    }
-  }
-
-  arrived() {
-    this.known = undefined;
-    this.more();
-  }
-
-  request(before) {
-    this.before = before;
-    this.loading = this.ask(before);
+  ask(question) {
+    this.asked = this.send(question) ? question : null;
   }
 }

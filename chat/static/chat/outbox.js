@@ -5,6 +5,9 @@ import { head, messageElement } from "./log.js";
 const PATIENCE = 10_000; // ms without an answer, until the connection counts as dead
 const RETRY = 2000; // ms
 const TRIES = 3; // of a message that the server could not store
+const BURST = 2000; // ms whose messages may come at once
+const MARGIN = 1; // messages fewer than the server takes at once
+const PACED = "waiting: you write faster than the room takes";
 const TEMPORARY = new Set(["rate", "busy", "not-stored", "unavailable"]);
 
 /**
@@ -12,9 +15,11 @@ const TEMPORARY = new Set(["rate", "busy", "not-stored", "unavailable"]);
  * every attempt, so none is stored twice.
  */
 export class Outbox {
-  constructor({ list, user, send, opens, suspect, edit }) {
+  constructor({ list, user, rate, send, opens, suspect, edit }) {
     this.list = list;
     this.user = user;
+    this.interval = 1000 / rate; // ms between two messages for as long as one likes
+    this.fullAt = 0; // when the server's bucket is full again, in ms since 1970
     this.send = send; // (content) => boolean
     this.opens = opens; // (message) => whether it opens a block of the room
     this.suspect = suspect; // () => the connection seems dead
@@ -49,6 +54,17 @@ export class Outbox {
     return Boolean(this.find(clientId));
   }
 
+  /** The server has stored a message; it will appear in the room. */
+  acked(clientId) {
+    const entry = this.find(clientId);
+    if (!entry) return;
+    entry.stored = true;
+    this.say(entry, "sent");
+    if (this.underway === entry) this.underway = null;
+    clearTimeout(this.timer);
+    this.next();
+  }
+
   /** A message appeared in the room. */
   seen(clientId) {
     const entry = this.find(clientId);
@@ -64,7 +80,7 @@ export class Outbox {
     if (code !== "rate") entry.tries += 1;
     if (TEMPORARY.has(code) && entry.tries < TRIES) {
       const wait = retryAfter ? 1000 * retryAfter : RETRY;
-      this.say(entry, code === "rate" ? "waiting: you write faster than the room takes" : "trying again…");
+      this.say(entry, code === "rate" ? PACED : "trying again…");
       this.timer = setTimeout(() => this.next(), wait);
     } else {
       this.fail(entry, detail);
@@ -77,14 +93,27 @@ export class Outbox {
     for (const entry of this.waiting()) this.say(entry, this.connected ? "sending…" : "waits for the connection");
     const [entry] = this.waiting();
     if (!entry || !this.connected || this.underway) return;
+    const wait = this.wait();
+    if (wait > 0) {
+      this.say(entry, PACED);
+      this.timer = setTimeout(() => this.next(), wait);
+      return;
+    }
     if (!this.send({ message: entry.text, client_id: entry.id })) return;
     this.underway = entry;
+    this.fullAt = Math.max(Date.now(), this.fullAt) + this.interval;
     clearTimeout(this.timer);
     this.timer = setTimeout(this.suspect, PATIENCE);
   }
 
+  /** Milliseconds until the server will take another message: see chat/rate.py. */
+  wait() {
+    const burst = Math.max(1, BURST / this.interval - MARGIN);
+    return Math.max(0, this.fullAt - Date.now()) + (1 - burst) * this.interval;
+  }
+
   waiting() {
-    return this.entries.filter((entry) => !entry.failed);
+    return this.entries.filter((entry) => !entry.failed && !entry.stored);
   }
 
   find(clientId) {

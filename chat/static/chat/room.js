@@ -11,17 +11,18 @@ import { Socket } from "./socket.js";
 import { Status } from "./status.js";
 
 const find = (id) => document.getElementById(id);
-const { slug, user, textLimit } = find("room").dataset;
+const { slug, user, textLimit, rate } = find("room").dataset;
 
 const socket = new Socket(`/ws/chat/${slug}/`);
 const log = new Log(find("log"));
-const history = new History(log, (before) => socket.send({ type: "history", before }));
+const history = new History(log, (question) => socket.send(question));
 const members = new Members(find("members-side"), { user, count: find("member-count") });
 const facts = new Facts(find("my-connection"), () => socket.send({ type: "whoami" }));
 const status = new Status({ pill: find("state"), notice: find("notice"), retry: () => socket.retry() });
 const outbox = new Outbox({
   list: find("pending"),
   user,
+  rate: Number(rate),
   send: (content) => socket.send(content),
   opens: (message) => log.opens(message),
   suspect: () => socket.restart(),
@@ -36,16 +37,22 @@ const composer = new Composer(find("composer"), {
 });
 
 const handlers = {
-  history({ messages, more }) {
+  history(frame) {
     const joining = !history.joined;
-    history.received(messages, more);
-    for (const message of messages) outbox.seen(message.client_id);
+    history.received(frame);
+    for (const message of frame.messages) outbox.seen(message.client_id);
     if (joining) joined();
+  },
+  resumed(frame) {
+    history.resumed(frame);
+    for (const message of frame.messages) outbox.seen(message.client_id);
   },
   message({ message, ...rest }) {
     log.addLive({ ...rest, text: message }, outbox.has(rest.client_id));
     outbox.seen(rest.client_id);
+    history.saw(rest.rev);
   },
+  ack: (frame) => outbox.acked(frame.client_id),
   members: (frame) => members.show(frame.members),
   whoami: ({ scope }) => facts.show(scope),
   error(frame) {

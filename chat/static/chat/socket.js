@@ -2,6 +2,7 @@
 
 const DELAY = [1, 30]; // seconds, least and most between two attempts
 const SOON = 1; // seconds within which all come back after a restart
+const SILENCE = 45; // seconds; the server says something every 20
 
 /**
  * Tells its listeners:
@@ -38,6 +39,12 @@ export class Socket extends EventTarget {
     this.open();
   }
 
+  /** Wait for the next frame, but not for ever: the network may have gone silently. */
+  watch() {
+    clearTimeout(this.watchdog);
+    this.watchdog = setTimeout(() => this.restart(), 1000 * SILENCE);
+  }
+
   /** Give up a connection that may be dead, and make a new one. */
   restart() {
     if (!this.websocket) return;
@@ -56,19 +63,24 @@ export class Socket extends EventTarget {
 
   open() {
     const websocket = new WebSocket(this.address);
-    websocket.onopen = () => this.tell("state", { state: "open" });
+    websocket.onopen = () => {
+      this.watch();
+      this.tell("state", { state: "open" });
+    };
     websocket.onmessage = (event) => this.received(JSON.parse(event.data));
     websocket.onclose = (event) => this.closed(event);
     this.websocket = websocket;
   }
 
   received(frame) {
+    this.watch();
     if (frame.type === "bye") this.farewell = frame;
     else this.attempts = 0;
     this.tell("frame", frame);
   }
 
   closed(event) {
+    clearTimeout(this.watchdog);
     this.websocket = null;
     // The farewell comes before the close, and some servers drop the close's reason.
     const { code, reason } = this.farewell ?? event;
@@ -77,7 +89,7 @@ export class Socket extends EventTarget {
       this.tell("state", { state: "closed", code, reason });
       return;
     }
-    const delay = 1000 * this.delay(code);
+    const delay = 1000 * (this.farewell?.retry_after ?? 0) + 1000 * this.delay(code);
     this.timer = setTimeout(() => this.retry(), delay);
     this.tell("state", { state: "offline", retryAt: Date.now() + delay });
   }
