@@ -14,7 +14,15 @@ from monitor.scope import describe, session_expiries, session_key
 from . import frames
 from .codes import CloseCode
 from .hub import local_hub
-from .incoming import Refused, after_of, before_of, client_id_of, decode, text_of
+from .incoming import (
+    Refused,
+    after_of,
+    before_of,
+    client_id_of,
+    decode,
+    rev_of,
+    text_of,
+)
 from .ledger import Busy, ledger
 from .member import Member
 from .models import PAGE, Message, Room
@@ -33,6 +41,7 @@ class ChatConsumer(AsyncWebsocketConsumer):
     """A logged-in user in a room."""
 
     member = None
+    monitor_control_frames = frozenset({"seen"})  # counted, not kept
 
     async def __call__(self, scope, receive, send):
         """Serve one connection.
@@ -115,10 +124,12 @@ class ChatConsumer(AsyncWebsocketConsumer):
                 await self.show_history(content)
             case "resume":
                 await self.resume(content)
+            case "seen":
+                self.member.acknowledge(rev_of(content))
             case "whoami":
                 await self.show_connection()
             case _:
-                types = "message, history, resume and whoami"
+                types = "message, history, resume, seen and whoami"
                 raise Refused("unknown-type", f"Types are {types}.")
 
     async def post(self, text, client_id):

@@ -186,8 +186,8 @@ class Hub:
 
     def _beat(self):
         for room in self.rooms.values():
-            for member in room.members:
-                member.push(frames.HEARTBEAT)
+            for member in list(room.members):
+                member.beat()
 
     def _look_everywhere(self):
         self.look(self.rooms)

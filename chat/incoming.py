@@ -77,6 +77,14 @@ def after_of(content):
     raise Refused("bad-after", '"after" must be the rev that the client has, or 0.')
 
 
+def rev_of(content):
+    """Return the rev up to which a client has seen everything."""
+    value = content.get("rev")
+    if type(value) is int and 0 <= value < SEQ_LIMIT:
+        return value
+    raise Refused("bad-rev", '"rev" must be the highest rev that the client has.')
+
+
 def before_of(content):
     """Return the number before which a page of history ends."""
     value = content.get("before")

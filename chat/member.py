@@ -15,7 +15,8 @@ class Member:
     """The way out to one client: what is pushed is sent in order, by its own task.
 
     Nobody who pushes waits for the client, and a client that does not take its
-    frames is let go.
+    frames is let go. What a server takes it may only have put into a buffer, so a
+    client that acknowledges what it has seen is held to that.
     """
 
     LIMIT = 256  # frames waiting
@@ -26,20 +27,41 @@ class Member:
         self.username = username
         self.send = send
         self.seen = 0  # rev of the last change pushed
+        # Revs and sizes of the changes that the client has not acknowledged; None if
+        # it does not acknowledge any.
+        self.unseen = None
+        self.unseen_size = 0  # bytes
         self.waiting = deque()  # of messages and their sizes
         self.size = 0  # bytes waiting
         self.writer = None
         self.leaving = False
+        self.taken = 0  # frames that the server took
+        self.taken_before = 0  # at the last beat
 
     def push(self, frame):
         """Send a frame after those that wait."""
         if self.leaving:
             return
-        size = len(frame) if frame.isascii() else len(frame.encode())
+        size = _size(frame)
         if len(self.waiting) >= self.LIMIT or self.size + size > self.SIZE_LIMIT:
             self._let_go()
         else:
             self._post({"type": "websocket.send", "text": frame}, size)
+
+    def beat(self):
+        """Say that the connection lives; let a client go that has taken nothing since
+        the last time."""
+        if self.waiting and self.taken == self.taken_before:
+            self._let_go()
+        self.taken_before = self.taken
+        self.push(frames.HEARTBEAT)
+
+    def acknowledge(self, rev):
+        """Hear up to which rev the client has seen all, and that it tells so."""
+        if self.unseen is None:
+            self.unseen = deque()
+        while self.unseen and self.unseen[0][0] <= rev:
+            self.unseen_size -= self.unseen.popleft()[1]
 
     def catch_up(self, numbered_frames):
         """Push the changes that this member has not seen, from (rev, frame) pairs."""
@@ -47,6 +69,8 @@ class Member:
             if rev > self.seen:
                 self.push(frame)
                 self.seen = rev
+                if self.unseen is not None:
+                    self._expect(rev, frame)
 
     def dismiss(self, code, reason, retry_after=None):
         """Say why, and when to come back if at all, then close."""
@@ -61,6 +85,13 @@ class Member:
         self._forget()
         if self.writer is not None:
             self.writer.cancel()
+
+    def _expect(self, rev, frame):
+        size = _size(frame)
+        self.unseen.append((rev, size))
+        self.unseen_size += size
+        if len(self.unseen) > self.LIMIT or self.unseen_size > self.SIZE_LIMIT:
+            self._let_go()
 
     def _let_go(self):
         # The writer is stuck in `send`, so the close has to overtake it. No farewell:
@@ -84,6 +115,7 @@ class Member:
                 message, size = self.waiting.popleft()
                 self.size -= size
                 await self.send(message)
+                self.taken += 1
         except OSError:
             # How servers say that the peer is gone (ASGI); its consumer hears of it
             # as a disconnect.
@@ -105,3 +137,8 @@ class Member:
     def _give_up(self):
         self.leaving = True
         self._forget()
+
+
+def _size(frame):
+    """The bytes of a frame's text."""
+    return len(frame) if frame.isascii() else len(frame.encode())

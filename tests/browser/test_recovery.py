@@ -16,6 +16,7 @@ from .pages import (
     live_rows,
     message,
     say,
+    texts,
     watch,
 )
 
@@ -120,3 +121,37 @@ def test_pages_come_back_after_a_restart_and_send_what_was_written_meanwhile(
     expect(feed_rows(olga, "written without a connection")).to_have_count(1)
     expect(live_rows(olga)).to_have_count(2)
     assert olga.evaluate("window.sameDocument") is True
+
+
+def test_an_outbox_of_fifty_goes_out_in_order_and_never_too_fast(
+    own_server, page_of, tolerate
+):
+    tolerate += LOST
+    own_server.stop()
+    del own_server.environment["CHAT_RATE"]  # as it is by default: 5 a second
+    own_server.start()
+    ana, bruno = page_of("ana", at=own_server), page_of("bruno", at=own_server)
+    refused = []
+    ana.on(
+        "websocket",
+        lambda socket: socket.on(
+            "framereceived", lambda frame: '"error"' in frame and refused.append(frame)
+        ),
+    )
+    enter(ana)
+    enter(bruno)
+    own_server.kill()
+    expect(ana.get_by_text("Connection lost.")).to_be_visible()
+    written = [f"number {number}" for number in range(50)]
+    for text in written:
+        say(ana, text)
+
+    own_server.start()
+
+    expect(message(bruno, written[-1])).to_be_visible(timeout=COMING_BACK)
+    expect(message(ana, written[-1])).to_be_visible()
+    assert texts(bruno) == texts(ana) == written
+    assert not refused
+    ana.reload()
+    expect_connected(ana)
+    assert texts(ana) == written

@@ -75,6 +75,56 @@ async def test_a_client_that_takes_nothing_holds_no_more_than_its_share(sent):
     assert member.size == 0
 
 
+async def test_a_client_that_takes_nothing_between_two_beats_is_let_go(sent):
+    async def send(message):
+        if message["type"] == "websocket.close":
+            sent.append(message["code"])
+        else:
+            await asyncio.Event().wait()
+
+    member = Member(room=None, username="ana", send=send)
+    member.push("stuck")
+    for _ in range(3):
+        await asyncio.sleep(0)
+        member.beat()
+    await asyncio.sleep(0)
+
+    assert sent == [4008]
+
+
+async def test_a_client_that_takes_what_comes_lives_on(member, sent):
+    for _ in range(10):
+        member.beat()
+        await asyncio.sleep(0)
+
+    assert sent == ['{"type":"heartbeat"}'] * 10
+
+
+async def test_who_acknowledges_is_held_to_it(member, sent):
+    member.acknowledge(0)
+    for rev in range(1, 1001):
+        member.catch_up([(rev, "x")])
+        if rev % 100 == 0:
+            member.acknowledge(rev)
+        await asyncio.sleep(0)
+    assert len(sent) == 1000
+
+    for rev in range(1001, 1001 + Member.LIMIT + 1):
+        member.catch_up([(rev, "x")])
+        await asyncio.sleep(0)
+
+    assert sent[-1] == 4008
+    assert len(sent) == 1000 + Member.LIMIT + 1
+
+
+async def test_who_never_acknowledges_is_not_held_to_it(member, sent):
+    for rev in range(1, 1001):
+        member.catch_up([(rev, "x")])
+        await asyncio.sleep(0)
+
+    assert len(sent) == 1000
+
+
 async def test_what_is_taken_makes_room_for_more(member, sent):
     for _ in range(20):
         member.push("x" * (Member.SIZE_LIMIT // 2))

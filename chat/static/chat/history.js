@@ -3,12 +3,14 @@
 const NEAR = 400; // px from the top at which the next page is asked for
 const GAP = 500; // changes; after more of them the page begins anew
 const RETRY = 2000; // ms
+const TELL = 32; // changes after which the server hears that they are here
 
 export class History {
   constructor(log, send) {
     this.log = log;
     this.send = send; // (content) => boolean
     this.rev = undefined; // all that changed up to here is on the page
+    this.told = undefined; // the rev that the server has heard of
     this.joined = false;
     this.asked = null; // the question that is not answered yet
     log.scroller.addEventListener("scroll", () => this.more(), { passive: true });
@@ -18,6 +20,13 @@ export class History {
   lost() {
     this.joined = false;
     this.asked = null;
+    this.told = undefined;
+  }
+
+  /** Tell how much is here; a server that hears nothing of it lets the page go. */
+  tell() {
+    if (this.rev === this.told) return;
+    if (this.send({ type: "seen", rev: this.rev })) this.told = this.rev;
   }
 
   /** Messages that were there before; with a `rev` if it is the answer to joining. */
@@ -30,11 +39,13 @@ export class History {
       return this.more();
     }
     if (this.rev !== undefined && rev > this.rev && rev - this.rev <= GAP) {
+      this.tell();
       return this.ask({ type: "resume", after: this.rev });
     }
     if (rev !== this.rev && this.rev !== undefined) this.log.clear();
     this.log.addHistory(messages, more);
     this.rev = rev;
+    this.tell();
     this.more();
   }
 
@@ -43,12 +54,16 @@ export class History {
     this.asked = null;
     this.log.addHistory(messages, this.log.more);
     this.rev = Math.max(this.rev, rev);
+    this.tell();
     if (more) this.ask({ type: "resume", after: this.rev });
   }
 
   /** A message came live; while the page catches up, that is not all there is. */
   saw(rev) {
-    if (this.asked?.type !== "resume") this.rev = rev;
+    if (this.asked?.type === "resume") return;
+    this.rev = rev;
+    // No timer: browsers slow them down in hidden tabs, to one in a minute.
+    if (this.rev - this.told >= TELL) this.tell();
   }
 
   /** Ask for the next older page if the reader is near the top. */

@@ -52,6 +52,7 @@ const handlers = {
     outbox.seen(rest.client_id);
     history.saw(rest.rev);
   },
+  heartbeat: () => history.tell(),
   ack: (frame) => outbox.acked(frame.client_id),
   members: (frame) => members.show(frame.members),
   whoami: ({ scope }) => facts.show(scope),

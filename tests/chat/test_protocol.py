@@ -1,0 +1,73 @@
+"""docs/protocol.md: each frame that it shows is one that is sent or understood."""
+
+import json
+import re
+import uuid
+
+import pytest
+
+from chat.hub import Hub
+from chat.models import Room
+
+from ..server import ROOT
+
+pytestmark = pytest.mark.django_db(transaction=True)
+PROTOCOL = (ROOT / "docs/protocol.md").read_text().partition("# The dashboard's")[0]
+TO_SERVER, FROM_SERVER = PROTOCOL.split("## From the server")
+
+
+def documented(section):
+    """The frames in the first column of a table, what is left out (…) empty."""
+    for example in re.findall(r"^\| `(\{.*?\})` \|", section, re.MULTILINE):
+        yield json.loads(example.replace("[…]", "[]").replace("{…}", "{}"))
+
+
+SENT = {frame["type"]: frame for frame in documented(FROM_SERVER)}
+
+
+def as_documented(frame):
+    """Whether a frame has the keys that its example has, of the same types."""
+    example = SENT[frame["type"]]
+    return {key: type(value) for key, value in frame.items()} == {
+        key: type(value) for key, value in example.items()
+    }
+
+
+async def test_every_frame_of_the_server_is_as_documented(
+    join, connect, monkeypatch, settings
+):
+    monkeypatch.setattr(Hub, "HEARTBEAT_INTERVAL", 0.05)
+    settings.CHAT_RATE = 0.5
+    ana = await connect()
+    heard = {"history": await ana.hear("history")}
+    await ana.send_json_to({"type": "resume", "after": 0})
+    await ana.send_json_to({"type": "whoami"})
+    for _ in range(2):
+        await ana.say("hola", client_id=str(uuid.uuid4()))
+    kinds = SENT.keys() - {"history", "bye"}
+    while kinds - heard.keys():
+        frame = await ana.receive_json_from(timeout=5)
+        heard[frame["type"]] = frame
+    await Room.objects.all().adelete()
+    heard["bye"] = await ana.hear_farewell()
+
+    assert heard.keys() == SENT.keys()
+    for frame in heard.values():
+        if frame["type"] == "error":
+            del frame["client_id"]  # said in words
+        assert as_documented(frame), frame
+
+
+@pytest.mark.parametrize("frame", list(documented(TO_SERVER)), ids=json.dumps)
+async def test_every_frame_of_a_client_is_understood(join, lobby_with, frame):
+    await lobby_with(60)
+    ana = await join()
+    if "client_id" in frame:
+        frame |= {"client_id": str(uuid.uuid4())}
+    answer = {"history": "history", "resume": "resumed", "whoami": "whoami"}
+
+    await ana.send_json_to(frame)
+    if frame.get("type") == "seen":  # which has no answer
+        await ana.say("hola")
+
+    assert await ana.hear(answer.get(frame.get("type"), "message"))
