@@ -76,15 +76,18 @@ class Storing:
         # Before the lines: a count must not be newer than the last line by much, and
         # never older than one whose segment is forgotten.
         touched = self._take_touched()
+        opened: set[str] = set()
+        stored_until = 0  # time of the last line, microseconds since 1970
 
         def complete(batch: Batch) -> None:
+            nonlocal stored_until
+            stored_until = max(stored_until, batch.last_at)
             for recorder in touched:
                 batch.count(recorder.key, recorder.active_at, recorder.counts())
                 batch.took(recorder.key, recorder.handled_seq, recorder.handler_us)
             self._note_session_ends(batch)
             opened.update(batch.opened)
 
-        opened: set[str] = set()
         started_at = time.monotonic()
         try:
             chunk = process.journal.read(self.position)
@@ -102,8 +105,14 @@ class Storing:
         process.registry.forget_sessions(opened)
         self._stored_until(chunk)
         if process.journal.waiting:
-            # A row of theirs, or a message, may lie behind this chunk.
-            process.registry.touched.update(touched)
+            # A row of theirs, or a message, may lie behind this chunk. Not of those
+            # that have ended, whose last event tells the counts, nor of quiet ones: a
+            # process that is never idle would keep and count more and more of them.
+            process.registry.touched.update(
+                recorder
+                for recorder in touched
+                if not recorder.ended and recorder.active_at >= stored_until
+            )
         busy = len(chunk.lines) > MANY
         process.writer.pause = settings.BATCH_INTERVAL * (LONGER if busy else 1)
         return chunk, presence

@@ -245,6 +245,9 @@ class Recorder:
             self.process.discard(self)
         except Exception:
             self.process.count_failure("A connection could not be let go")
+        # They have this recorder in them, which has all that the server keeps of the
+        # connection: the garbage collector would come for it much later.
+        self.scope, self.gone = {}, None
 
     def took(self, message: dict[str, Any]) -> None:
         match message["type"]:

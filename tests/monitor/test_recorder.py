@@ -1,5 +1,6 @@
 import asyncio
 import atexit
+import gc
 import os
 import threading
 
@@ -15,6 +16,7 @@ from monitor import turns
 from monitor.middleware import MonitorMiddleware, note_refusal
 from monitor.models import Connection, Event, Gap
 from monitor.processes.local import LocalProcess, local_process
+from monitor.recording.recorder import Recorder
 from monitor.routing import MonitorRouter
 
 from ..clock import until
@@ -472,6 +474,60 @@ async def test_a_session_store_that_fails_costs_no_row(
 
     connection = await only_connection()
     assert (connection.username, connection.session_expires_at) == ("ana", None)
+
+
+async def test_a_process_that_is_never_idle_keeps_nothing_of_what_is_over(
+    open_socket, monkeypatch
+):
+    process = local_process()
+    quiet = await open_socket()
+    await stored()
+    # As if there were always something behind what has just been stored.
+    monkeypatch.setattr(type(process.journal), "waiting", 1)
+
+    for _ in range(5):
+        socket = await open_socket()
+        await socket.send_to(text_data="hello")
+        await socket.disconnect()
+    await until(lambda: process.duties.storing.progress.seq == process.seq)
+    process.writer.wake()
+    await until(lambda: not any(r.ended for r in process.registry.touched))
+    monkeypatch.undo()
+
+    await quiet.send_to(text_data="hello")
+    await quiet.receive_from()
+    await stored()
+    counts = Connection.objects.values_list("messages_in", "messages_out")
+    assert [count async for count in counts] == [(1, 1)] * 6
+
+
+async def test_a_connection_that_is_over_needs_no_garbage_collector(transactional_db):
+    messages = [{"type": "websocket.connect"}, {"type": "websocket.disconnect"}]
+
+    async def receive():
+        return messages.pop(0)
+
+    async def send(message):
+        pass
+
+    async def app(scope, receive, send):
+        await receive()
+        await receive()
+
+    def recorders():
+        return sum(isinstance(thing, Recorder) for thing in gc.get_objects())
+
+    gc.collect()
+    gc.disable()
+    before = recorders()
+    try:
+        scope = {"type": "websocket", "path": "/app/", "headers": []}
+        monitored = MonitorMiddleware(MonitorRouter([path("app/", app)]))
+        await monitored(scope, receive, send)
+        await stored()
+        await until(lambda: recorders() == before)
+    finally:
+        gc.enable()
 
 
 async def test_a_journal_that_cannot_be_read_for_a_moment_costs_no_count(
