@@ -18,6 +18,19 @@ def member(sent):
     return Member(room=None, username="ana", send=send)
 
 
+@pytest.fixture
+def stuck(sent):
+    """A member whose client takes nothing; `sent` gets the code of its close."""
+
+    async def send(message):
+        if message["type"] == "websocket.close":
+            sent.append(message["code"])
+        else:
+            await asyncio.Event().wait()
+
+    return Member(room=None, username="ana", send=send)
+
+
 async def test_frames_are_sent_in_the_order_in_which_they_were_pushed(member, sent):
     for number in range(100):
         member.push(str(number))
@@ -36,57 +49,36 @@ async def test_what_was_seen_is_not_pushed_again(member, sent):
     assert sent == ["one", "two", "three"]
 
 
-async def test_a_client_that_takes_nothing_is_let_go(sent):
-    async def send(message):
-        if message["type"] == "websocket.close":
-            sent.append(message["code"])
-        else:
-            await asyncio.Event().wait()
-
-    member = Member(room=None, username="ana", send=send)
+async def test_a_client_that_takes_nothing_is_let_go(stuck, sent):
     for number in range(Member.LIMIT + 2):
-        member.push(str(number))
+        stuck.push(str(number))
         await asyncio.sleep(0)
-    member.push("too late")
+    stuck.push("too late")
 
     await asyncio.sleep(0)
 
     assert sent == [4008]
 
 
-async def test_a_client_that_takes_nothing_holds_no_more_than_its_share(sent):
-    async def send(message):
-        if message["type"] == "websocket.close":
-            sent.append(message["code"])
-        else:
-            await asyncio.Event().wait()
-
-    member = Member(room=None, username="ana", send=send)
+async def test_a_client_that_takes_nothing_holds_no_more_than_its_share(stuck, sent):
     large = "ñ" * (Member.SIZE_LIMIT // 8)  # a quarter of what may wait, in bytes
     for _ in range(5):
-        member.push(large)
+        stuck.push(large)
         await asyncio.sleep(0)
-    assert member.size == 4 * len(large.encode())
+    assert stuck.size == 4 * len(large.encode())
 
-    member.push(".")
+    stuck.push(".")
     await asyncio.sleep(0)
 
     assert sent == [4008]
-    assert member.size == 0
+    assert stuck.size == 0
 
 
-async def test_a_client_that_takes_nothing_between_two_beats_is_let_go(sent):
-    async def send(message):
-        if message["type"] == "websocket.close":
-            sent.append(message["code"])
-        else:
-            await asyncio.Event().wait()
-
-    member = Member(room=None, username="ana", send=send)
-    member.push("stuck")
+async def test_a_client_that_takes_nothing_between_two_beats_is_let_go(stuck, sent):
+    stuck.push("stuck")
     for _ in range(3):
         await asyncio.sleep(0)
-        member.beat()
+        stuck.beat()
     await asyncio.sleep(0)
 
     assert sent == [4008]
