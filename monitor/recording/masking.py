@@ -54,7 +54,7 @@ LOWER = {ord(letter): letter.lower() for letter in string.ascii_uppercase}
 SAFE_KEYS = 4096  # that are remembered
 LONGEST_KEY = 64  # characters
 safe_keys: set[str] = set()
-SEARCHED = 2**15  # characters, 15 ms of work; 60 if somebody makes them to be slow
+SEARCHED = 2**15  # characters; 10-20 ms of work, 45 if somebody makes them slow
 DEPTH = 4  # of JSON in strings of JSON; what lies deeper is masked whole
 
 
