@@ -85,9 +85,16 @@ class Client:
     Everything that waits raises TimeoutError after `timeout` seconds.
     """
 
-    def __init__(self, port, path="/", *, timeout=10, **headers):
-        """Connect and shake hands. Whether the server agreed stands in `status`."""
-        self.socket = socket.create_connection(("127.0.0.1", port), timeout)
+    def __init__(self, port, path="/", *, timeout=10, buffer=None, **headers):
+        """Connect and shake hands. Whether the server agreed stands in `status`.
+
+        `buffer` is how many bytes the kernel may take in that nobody has read.
+        """
+        self.socket = socket.socket()
+        if buffer is not None:
+            self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, buffer)
+        self.socket.settimeout(timeout)
+        self.socket.connect(("127.0.0.1", port))
         self.stream = self.socket.makefile("rb")
         self.write(handshake(port, path, **headers))
         self.status = self._read_status()

@@ -10,13 +10,12 @@ from daphne.endpoints import build_endpoint_description_strings
 from daphne.ws_protocol import WebSocketProtocol
 from twisted.internet import defer, reactor
 
-from .limits import LARGEST_FRAME, PING_INTERVAL, PING_TIMEOUT
+from .limits import LARGEST_FRAME, LAST_WORD_WITHIN, PING_INTERVAL, PING_TIMEOUT
 from .shutdown import Shutdown
 
 NO_CODE = 1005  # the client's close frame had none, RFC 6455 section 7.4.1
 REASON_LIMIT = 123  # bytes of a close reason, section 5.5
 TASKS_END_WITHIN = 1.0  # seconds
-LAST_WORD_WITHIN = 1.0  # seconds that a close frame to a failed client may take
 
 
 def run(listener, application, say_goodbye):
@@ -56,6 +55,15 @@ class Server(daphne.server.Server):
         waiting.addErrback(lambda failure: None)
         return waiting
 
+    async def handle_reply(self, protocol, message):
+        """Send, as soon as the client has taken most of what was sent before.
+
+        A close goes out at once: it ends the waiting.
+        """
+        if isinstance(protocol, Protocol) and message["type"] == "websocket.send":
+            await protocol.writable()
+        await super().handle_reply(protocol, message)
+
     def speak_plainly(self):
         """Make the websockets tell how they ended. Called when the factory is made."""
         self.ws_factory.protocol = Protocol
@@ -71,9 +79,40 @@ class Protocol(WebSocketProtocol):
 
     The application's disconnect message has the code and the reason of what was
     wrong with the client's frames, and the client gets them, too.
+
+    Nor would it ever tell an application to wait: what a client does not read was
+    kept in memory without a bound. It is the transport's producer (Twisted's
+    `IPushProducer`), and is told when 64 KiB wait there.
     """
 
     failure = None  # (code, reason)
+    drained = None  # a future while too much waits in the transport
+
+    def connectionMade(self):
+        # It was the HTTP channel's until the upgrade.
+        self.transport.unregisterProducer()
+        super().connectionMade()
+        self.transport.registerProducer(self, True)
+
+    async def writable(self):
+        """Return when the transport can take more, or nothing any more."""
+        while self.drained is not None:
+            await asyncio.shield(self.drained)
+
+    def pauseProducing(self):
+        if self.drained is None:
+            self.drained = asyncio.get_running_loop().create_future()
+
+    def resumeProducing(self):
+        drained, self.drained = self.drained, None
+        if drained is not None:
+            drained.set_result(None)
+        if self.transport.disconnecting:
+            # A transport that has a producer would wait for it before it closes.
+            self.transport.unregisterProducer()
+
+    def stopProducing(self):
+        self.resumeProducing()
 
     def _fail_connection(self, code=1001, reason="going away"):
         if self.state != self.STATE_OPEN:

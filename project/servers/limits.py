@@ -3,3 +3,4 @@
 PING_INTERVAL = 20  # seconds
 PING_TIMEOUT = 15  # seconds; shorter than the interval, or live clients are dropped
 LARGEST_FRAME = 256 * 2**10  # bytes
+LAST_WORD_WITHIN = 1.0  # seconds that a close frame to a failing client may take

@@ -8,7 +8,7 @@ from uvicorn.protocols.websockets.websockets_sansio_impl import (
     WebSocketsSansIOProtocol,
 )
 
-from .limits import LARGEST_FRAME, PING_INTERVAL, PING_TIMEOUT
+from .limits import LARGEST_FRAME, LAST_WORD_WITHIN, PING_INTERVAL, PING_TIMEOUT
 from .shutdown import Shutdown
 
 LINGER = 2  # seconds that open requests get at the end
@@ -66,6 +66,7 @@ class Protocol(WebSocketsSansIOProtocol):
     """Uvicorn's websocket, which would call a connection lost 1005: "closed".
 
     The first disconnect message is the one that counts, so ours goes before its.
+    And a client that reads nothing could neither be closed nor time out.
     """
 
     def connection_lost(self, exc):
@@ -73,6 +74,17 @@ class Protocol(WebSocketsSansIOProtocol):
         sent = self.conn.close_sent
         self._gone(NO_FRAME, sent.reason if sent else "")
         super().connection_lost(exc)
+
+    async def send(self, message):
+        if message["type"] == "websocket.close" and not self.writable.is_set():
+            # It would wait, for ever, behind what the client does not read.
+            self.writable.set()
+            self._abort_soon()
+        await super().send(message)
+
+    def keepalive_timeout(self):
+        super().keepalive_timeout()
+        self._abort_soon()
 
     def handle_parser_exception(self):
         if self.conn.close_sent is None:
@@ -92,6 +104,10 @@ class Protocol(WebSocketsSansIOProtocol):
                 self.conn.fail(INVALID_PAYLOAD, reason)
                 return self.handle_parser_exception()
         super().send_receive_event_to_app()
+
+    def _abort_soon(self):
+        # A transport closes only when all that it holds has been taken.
+        self.loop.call_later(LAST_WORD_WITHIN, self.transport.abort)
 
     def _gone(self, code, reason):
         message = {"type": "websocket.disconnect", "code": code, "reason": reason}
