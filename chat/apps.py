@@ -2,7 +2,7 @@ from django.apps import AppConfig
 from django.core.checks import register
 from django.db.models.signals import post_migrate
 
-from .checks import check_rate
+from .checks import check_limits
 from .lobby import make_lobby
 
 
@@ -13,5 +13,5 @@ class ChatConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self):
-        register(check_rate)
+        register(check_limits)
         post_migrate.connect(make_lobby, sender=self)

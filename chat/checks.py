@@ -3,15 +3,30 @@
 from django.conf import settings
 from django.core.checks import Error
 
+NEEDED = {
+    "CHAT_RATE": (
+        "nobody could write a message",
+        "how many messages a second each user may send, such as 5",
+    ),
+    "CHAT_MAX_CONNECTIONS": (
+        "nobody could enter a room",
+        "how many sockets each user may have open in one process, such as 50",
+    ),
+    "CHAT_MAX_CONNECTIONS_OF_ADDRESS": (
+        "nobody could enter a room",
+        "how many sockets one address may have open in one process, such as 1000",
+    ),
+}
 
-def check_rate(app_configs, **kwargs):
-    """Report a rate at which nobody could ever write."""
-    if settings.CHAT_RATE > 0:
-        return []
+
+def check_limits(app_configs, **kwargs):
+    """Report limits that would keep everybody out."""
     return [
         Error(
-            f"CHAT_RATE is {settings.CHAT_RATE}; nobody could write a message.",
-            hint="Say how many messages a second each user may send, such as 5.",
+            f"{name} is {getattr(settings, name)}; {effect}.",
+            hint=f"Say {wanted}.",
             id="chat.E001",
         )
+        for name, (effect, wanted) in NEEDED.items()
+        if not getattr(settings, name) > 0
     ]

@@ -12,6 +12,7 @@ from monitor.middleware import note_refusal
 from monitor.scope import describe, session_expiries, session_key
 
 from . import frames
+from .caps import Caps
 from .codes import CloseCode
 from .hub import local_hub
 from .incoming import (
@@ -35,12 +36,15 @@ QUESTION_RATE = 20.0  # pages of history and the like, a second for each user
 messages_sent = RateLimit()
 questions_asked = RateLimit()
 refusals = RateLimit()  # of those two: who does not listen to them is let go
+caps = Caps()
+COME_BACK = 60.0  # seconds until a client that was one too many may try again
 
 
 class ChatConsumer(AsyncWebsocketConsumer):
     """A logged-in user in a room."""
 
     member = None
+    counted = None  # the user and the host, once they are counted
     monitor_control_frames = frozenset({"seen"})  # counted, not kept
 
     async def __call__(self, scope, receive, send):
@@ -58,6 +62,8 @@ class ChatConsumer(AsyncWebsocketConsumer):
             pass
         finally:
             # `disconnect()` is not called when a server stops or a send fails.
+            if self.counted:
+                caps.give_back(*self.counted)
             if self.member is not None:
                 local_hub().leave(self.member)
 
@@ -74,6 +80,10 @@ class ChatConsumer(AsyncWebsocketConsumer):
         if not self.scope["user"].is_authenticated:
             note_refusal(self.scope, "anonymous")
             await self.refuse(CloseCode.SIGNED_OUT, "Log in to chat.")
+            return
+        if too_many := self.count():
+            note_refusal(self.scope, "too many connections")
+            await self.refuse(CloseCode.TOO_FAST, too_many, COME_BACK)
             return
         try:
             await self.join()
@@ -97,9 +107,18 @@ class ChatConsumer(AsyncWebsocketConsumer):
         self.member.push(frames.history(messages, more, room.slug, rev=seen))
         local_hub().join(self.member, seen=seen)
 
-    async def refuse(self, code, reason):
+    def count(self):
+        """Count this socket; return why not, if there are too many."""
+        host, _ = self.scope.get("client") or (None, None)
+        counted = self.scope["user"].pk, host
+        if too_many := caps.take(*counted):
+            return too_many
+        self.counted = counted
+        return None
+
+    async def refuse(self, code, reason, retry_after=None):
         await self.accept()
-        await self.send(frames.bye(code, reason))
+        await self.send(frames.bye(code, reason, retry_after))
         await self.close(code, reason)
 
     async def receive(self, text):

@@ -72,6 +72,11 @@ def error(refused, about=None):
     return _encode(content)
 
 
+def size(text):
+    """The bytes of a frame's text; a lone surrogate, which no frame can hold, is 3."""
+    return len(text) if text.isascii() else len(text.encode(errors="surrogatepass"))
+
+
 def bye(code, reason, retry_after=None):
     """The last frame before a close, for clients whose server drops the reason.
 

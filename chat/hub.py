@@ -35,7 +35,7 @@ class LocalRoom:
         numbered_frames, size = [], 0
         for message in messages:
             frame = frames.message(message, self.slug)
-            size += len(frame.encode())
+            size += frames.size(frame)
             if size > Hub.PASS_SIZE and numbered_frames:
                 break
             numbered_frames.append((message.rev, frame))

@@ -4,7 +4,9 @@ import uuid
 
 import orjson
 
-FRAME_LIMIT = 64 * 2**10  # characters; 4,000 of text take at most 48,000 in JSON
+from . import frames
+
+FRAME_LIMIT = 64 * 2**10  # bytes; a text of 4,000 characters takes 48,000 at most
 TEXT_LIMIT = 4000  # characters of a message
 SEQ_LIMIT = 2**63  # what the database takes
 
@@ -27,8 +29,8 @@ def decode(text):
     """Return the object in a frame; None stands for a binary frame."""
     if text is None:
         raise Refused("binary", "Binary frames are not understood; send JSON text.")
-    if len(text) > FRAME_LIMIT:
-        raise Refused("too-large", f"A frame has at most {FRAME_LIMIT:,} characters.")
+    if frames.size(text) > FRAME_LIMIT:
+        raise Refused("too-large", f"A frame has at most {FRAME_LIMIT:,} bytes.")
     try:
         # orjson limits nesting and numbers by itself, and takes no lone surrogates.
         content = orjson.loads(text)

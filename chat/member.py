@@ -42,7 +42,7 @@ class Member:
         """Send a frame after those that wait."""
         if self.leaving:
             return
-        size = _size(frame)
+        size = frames.size(frame)
         if len(self.waiting) >= self.LIMIT or self.size + size > self.SIZE_LIMIT:
             self._let_go()
         else:
@@ -87,7 +87,7 @@ class Member:
             self.writer.cancel()
 
     def _expect(self, rev, frame):
-        size = _size(frame)
+        size = frames.size(frame)
         self.unseen.append((rev, size))
         self.unseen_size += size
         if len(self.unseen) > self.LIMIT or self.unseen_size > self.SIZE_LIMIT:
@@ -137,8 +137,3 @@ class Member:
     def _give_up(self):
         self.leaving = True
         self._forget()
-
-
-def _size(frame):
-    """The bytes of a frame's text."""
-    return len(frame) if frame.isascii() else len(frame.encode())

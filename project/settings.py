@@ -186,13 +186,24 @@ if switch("BEHIND_TLS_PROXY", default=False):
 
 # Chat ------------------------------------------------------------------------------
 
-CHAT_RATE = env.str("CHAT_RATE", default="5")
-try:
-    CHAT_RATE = float(CHAT_RATE)  # messages a second for each user
-except ValueError:
-    raise ImproperlyConfigured(
-        f"CHAT_RATE is {CHAT_RATE!r}; say how many messages a second one user may send."
-    ) from None
+
+def number(name, default, wanted):
+    """The number that the environment says, of the default's type."""
+    said = env.str(name, default="")
+    try:
+        return type(default)(said or default)
+    except ValueError:
+        raise ImproperlyConfigured(f"{name} is {said!r}; say {wanted}.") from None
+
+
+CHAT_RATE = number("CHAT_RATE", 5.0, "how many messages a second one user may send")
+# In one process; daphne and uvicorn are one.
+CHAT_MAX_CONNECTIONS = number(
+    "CHAT_MAX_CONNECTIONS", 50, "how many sockets one user may have open"
+)
+CHAT_MAX_CONNECTIONS_OF_ADDRESS = number(
+    "CHAT_MAX_CONNECTIONS_OF_ADDRESS", 1000, "how many sockets an address may have open"
+)
 
 # Monitor ---------------------------------------------------------------------------
 
@@ -200,6 +211,7 @@ MONITOR_ENABLED = switch("MONITOR_ENABLED", default=True)
 MONITOR_JOURNAL_DIR = env.str(
     "MONITOR_JOURNAL_DIR", default=str(DATA_DIR / "monitor-journal")
 )
+MONITOR_LIMITS = "chat.limits.limits"
 MONITOR_SESSION_KEYS = env.list("MONITOR_SESSION_KEYS", default=[])
 
 # Logging ---------------------------------------------------------------------------

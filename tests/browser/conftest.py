@@ -13,7 +13,7 @@ from . import chromium
 from .crowd import Crowd
 
 PATIENCE = 20_000  # milliseconds; only a failing test waits that long
-QUICK = {"CHAT_RATE": "1000"}
+QUICK = {"CHAT_RATE": "1000", "CHAT_MAX_CONNECTIONS": "1000"}
 
 expect.set_options(timeout=PATIENCE)
 

@@ -272,7 +272,9 @@ def main():
     directory.mkdir(parents=True, exist_ok=True)
     with (
         tempfile.TemporaryDirectory() as data,
-        Server(Path(data) / "data", CHAT_RATE="1000") as server,
+        Server(
+            Path(data) / "data", CHAT_RATE="1000", CHAT_MAX_CONNECTIONS="5000"
+        ) as server,
         sync_playwright() as playwright,
     ):
         take_all(chromium.launch(playwright), server, directory, arguments.only)

@@ -293,6 +293,33 @@ async def test_who_does_not_listen_to_the_rate_is_let_go_and_told_for_how_long(
     assert await ana.hear_close() == 4429
 
 
+async def test_one_connection_too_many_is_told_when_to_come_back(
+    join, connect, settings
+):
+    settings.CHAT_MAX_CONNECTIONS = 2
+    first, _second = await join("ana"), await join("ana")
+
+    third = await connect("ana")
+    bye = await third.hear("bye")
+    assert (bye["code"], bye["retry_after"]) == (4429, 60)
+    assert await third.hear_close() == 4429
+    await third.disconnect()
+    await join("bruno")
+
+    await first.disconnect()
+    await join("ana")
+
+
+async def test_a_frame_above_64_kib_is_refused_and_the_connection_stays(join):
+    ana = await join()
+
+    await ana.say("x", padding="ñ" * 2**15)
+
+    assert (await ana.hear("error"))["code"] == "too-large"
+    await ana.say("hola")
+    assert (await ana.hear())["message"] == "hola"
+
+
 async def test_an_anonymous_visitor_is_told_to_log_in(connect):
     visitor = await connect(user=None)
 

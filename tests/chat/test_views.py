@@ -6,7 +6,7 @@ from django.urls import reverse
 from django.utils import timezone
 
 from chat import views
-from chat.checks import check_rate
+from chat.checks import check_limits
 from chat.models import Message, Room
 
 pytestmark = pytest.mark.django_db
@@ -199,12 +199,16 @@ def test_messages_outlive_their_author(ana):
     assert (message.author, message.author_name) == (None, "ana")
 
 
-def test_a_rate_at_which_nobody_could_write_is_an_error(settings):
-    assert check_rate(None) == []
+def test_limits_that_would_keep_everybody_out_are_errors(settings):
+    assert check_limits(None) == []
 
     settings.CHAT_RATE = 0
+    settings.CHAT_MAX_CONNECTIONS = 0
 
-    assert [error.id for error in check_rate(None)] == ["chat.E001"]
+    assert [error.msg for error in check_limits(None)] == [
+        "CHAT_RATE is 0; nobody could write a message.",
+        "CHAT_MAX_CONNECTIONS is 0; nobody could enter a room.",
+    ]
 
 
 class TestAdmin:

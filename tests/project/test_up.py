@@ -214,6 +214,12 @@ def test_with_both_it_starts_on_every_address(tmp_path):
             "fast",
             "CHAT_RATE is 'fast'; say how many messages a second one user may send.",
         ),
+        (
+            "CHAT_MAX_CONNECTIONS",
+            "1.5",
+            "CHAT_MAX_CONNECTIONS is '1.5'; say how many sockets one user may have "
+            "open.",
+        ),
     ],
 )
 def test_a_setting_that_makes_no_sense_is_named(tmp_path, variable, value, answer):
