@@ -3,6 +3,11 @@
 import time
 
 
+def burst(rate):
+    """How many tokens of `rate` a second a full bucket holds."""
+    return max(1.0, 2 * rate)
+
+
 class RateLimit:
     """A token bucket for each key, written down as the time when it is full again.
 
@@ -21,9 +26,8 @@ class RateLimit:
         Return 0, or the seconds until there is one.
         """
         now = self.clock()
-        burst = max(1.0, 2 * rate)
         full_at = max(now, self.full_at.get(key, now)) + 1 / rate
-        wait = full_at - now - burst / rate
+        wait = full_at - now - burst(rate) / rate
         if wait > 1e-6:  # seconds; less is the rounding of the sum
             return wait
 

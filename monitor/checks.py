@@ -13,6 +13,7 @@ from django.core.checks import CheckMessage, Error, Warning
 from django.db import connection
 
 from .conf import misspelt, problems, settings
+from .limits import limits
 from .models import CapturePolicy
 from .recording.rules import redactor
 from .recording.statements import VENDORS
@@ -32,6 +33,7 @@ def check_setup(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
         *_check_time_zone(),
         *_check_capture(),
         *_check_redact(),
+        *_check_limits(),
     ]
 
 
@@ -87,6 +89,20 @@ def _check_redact() -> list[CheckMessage]:
             id="monitor.E007",
         )
     ]
+
+
+def _check_limits() -> list[CheckMessage]:
+    try:
+        limits()
+    except Exception as error:
+        return [
+            Error(
+                f"MONITOR_LIMITS, {settings.LIMITS}, cannot be used: {error!r}.",
+                hint="Give the dotted path of a function () -> [monitor.limits.Limit].",
+                id="monitor.E010",
+            )
+        ]
+    return []
 
 
 def _check_journal() -> list[CheckMessage]:

@@ -26,6 +26,7 @@ class Settings:
     TEXT_LIMIT = 16 * 2**10  # bytes (UTF-8) of a message's text kept for a preview
     FULL_TEXT_LIMIT = 256 * 2**10  # the same for "full" and for traces
     REDACT = ""  # dotted path of a function (text, path) -> text, called after masking
+    LIMITS = ""  # dotted path of a function () -> [monitor.limits.Limit], to be shown
     RULES_INTERVAL = 2.5  # seconds after which policies and traces of staff act
     CONNECTION_DAYS = 30.0  # that closed connections are kept; None: for ever
     EVENT_DAYS = 7.0  # the same for events
@@ -104,6 +105,7 @@ _KINDS: dict[str, tuple[Callable[[Any], bool], str]] = {
     "TEXT_LIMIT": _BYTES,
     "FULL_TEXT_LIMIT": _BYTES,
     "REDACT": (lambda v: isinstance(v, str), "the dotted path of a function"),
+    "LIMITS": (lambda v: isinstance(v, str), "the dotted path of a function"),
     "RULES_INTERVAL": _SECONDS,
     "CONNECTION_DAYS": _DAYS,
     "EVENT_DAYS": _DAYS,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import uuid
 from typing import Any
 
@@ -15,6 +16,7 @@ from django.utils.translation import gettext_lazy, ngettext
 from django.views.decorators.http import require_GET, require_POST
 
 from monitor.conf import settings
+from monitor.limits import Limit, limits
 from monitor.models import Action, Connection
 from monitor.processes.commands import announce
 from monitor.scope import clean
@@ -23,6 +25,8 @@ from . import facts, figures, tracing
 from .board import sections
 from .forms import LARGEST
 from .viewer import Viewer
+
+logger = logging.getLogger("channelscope.monitor")
 
 EVENTS_SHOWN = 200
 TRACE_MINUTES = {
@@ -46,11 +50,21 @@ def live(request: HttpRequest, context: Context) -> HttpResponse:
             "title": _("Live"),
             "is_recording": settings.ENABLED,
             "sections": sections(viewer),
+            "limits": _limits(),
             "may_disconnect": viewer.may("disconnect_connection"),
             "may_trace": viewer.may("add_trace"),
             "may_stop": viewer.may("change_trace"),
         },
     )
+
+
+def _limits() -> list[Limit]:
+    try:
+        return limits()
+    except Exception:
+        # It is the application's; the dashboard is needed without it, too.
+        logger.exception("MONITOR_LIMITS, %s, failed", settings.LIMITS)
+        return []
 
 
 @require_GET

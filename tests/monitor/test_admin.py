@@ -4,6 +4,7 @@ import pytest
 from django.test import Client
 from django.utils import timezone
 
+from monitor.limits import Limit
 from monitor.models import Action, Connection, Event
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -43,6 +44,37 @@ def test_a_viewer_sees_sizes_in_place_of_texts(client_of, connection):
         assert response.status_code == 200
         assert "between" not in response.text
         assert "••• 18 B" in response.text
+
+
+def test_what_the_application_limits_stands_on_the_dashboard(client_of, settings):
+    settings.MONITOR_LIMITS = f"{__name__}.limits_of_a_shop"
+    vera = client_of("Monitor viewers")
+
+    page = vera.get(LIVE).text
+
+    assert "carts of a customer" in page
+    address = "/admin/monitor/connection/?close_code=4429"
+    assert f'href="{address}"' in page
+    assert vera.get(address).status_code == 200
+
+
+def test_limits_that_cannot_be_told_cost_nobody_the_dashboard(
+    client_of, settings, caplog
+):
+    settings.MONITOR_LIMITS = f"{__name__}.limits_that_fail"
+
+    page = client_of("Monitor viewers").get(LIVE)
+
+    assert page.status_code == 200
+    assert "MONITOR_LIMITS" in caplog.text
+
+
+def limits_of_a_shop():
+    return [Limit("carts of a customer", "3", "refused", 4429)]
+
+
+def limits_that_fail():
+    raise LookupError("the limits are away")
 
 
 @pytest.mark.parametrize(

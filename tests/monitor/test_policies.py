@@ -241,6 +241,8 @@ async def test_of_a_message_too_long_to_be_searched_no_error_quotes_anything(
         ("MONITOR_CAPTUER", {}, "W001"),
         ("MONITOR_REDACT", "no.such.function", "E007"),
         ("MONITOR_REDACT", "monitor.scope.MASK", "E007"),
+        ("MONITOR_LIMITS", "no.such.function", "E010"),
+        ("MONITOR_LIMITS", "monitor.scope.MASK", "E010"),
     ],
 )
 def test_a_setting_that_makes_no_sense_is_told_at_the_start(
