@@ -10,10 +10,11 @@ run: $(VENV)/.installed
 test: $(VENV)/.installed-dev
 	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m tests
 
-# The fault tests at length: half an hour. SEED=… repeats the moments of the kills.
+# Faults, cuts and crashes at length. SEED=… repeats the moments of the kills.
 soak: $(VENV)/.installed-dev
 	@data=$$(mktemp -d) && trap "rm -rf $$data" EXIT && \
-	  SOAK=1 DATA_DIR="$$data" $(BIN)/python -m pytest -q -s tests/faults
+	  SOAK=1 DATA_DIR="$$data" $(BIN)/python -m pytest -q -s tests/faults \
+	  tests/chat/test_histories.py tests/browser/test_recovery.py
 
 bench: $(VENV)/.installed-bench
 	@$(BIN)/python -m tests.bench $(ONLY)

@@ -1,5 +1,8 @@
 """Servers freeze, die and come back, and the pages tell the truth about it."""
 
+import json
+import os
+import random
 import signal
 
 import pytest
@@ -19,9 +22,25 @@ from .pages import (
     texts,
     watch,
 )
+from .proxy import Proxy
 
 # The third is what htmx writes of a websocket that could not open.
 LOST = ["WebSocket connection .* failed", "ERR_CONNECTION_REFUSED", "object Event"]
+CUTS, KILLS = (100, 20) if os.environ.get("SOAK") == "1" else (30, 5)
+# Write numbered messages, so fast that some are always on their way.
+TALK = """name => {
+  let count = 0;
+  const field = document.getElementById("message");
+  window.talking = setInterval(() => {
+    if (document.getElementById("pending").childElementCount > 3) return;
+    field.value = `${name} ${count++}`;
+    field.dispatchEvent(new Event("input"));
+    field.form.requestSubmit();
+  }, 20);
+}"""
+BE_SILENT = "clearInterval(window.talking)"
+# What the browser tells when there is a network again: pages come back at once.
+ONLINE = "dispatchEvent(new Event('online'))"
 COMING_BACK = 60_000  # milliseconds; attempts are up to 30 s apart
 
 
@@ -155,3 +174,68 @@ def test_an_outbox_of_fifty_goes_out_in_order_and_never_too_fast(
     ana.reload()
     expect_connected(ana)
     assert texts(ana) == written
+
+
+def test_cuts_and_crashes_in_mid_send_lose_nothing_and_double_nothing(
+    own_server, page_of, tolerate
+):
+    tolerate += [*LOST, "ERR_CONNECTION_RESET", "ERR_EMPTY_RESPONSE"]
+    with Proxy(own_server) as proxy:
+        pages = {name: page_of(name, at=proxy) for name in ("ana", "bruno")}
+        acked = []
+        for name, page in pages.items():
+            page.on("websocket", lambda socket: note_acks(socket, acked))
+            enter(page)
+            page.evaluate(TALK, name)
+
+        for number in range(CUTS):
+            interrupt(pages.values(), proxy.cut)
+            if number % (CUTS // KILLS) == 0:
+                interrupt(pages.values(), own_server.kill, own_server.start)
+
+        for page in pages.values():
+            page.evaluate(BE_SILENT)
+        for page in pages.values():
+            expect(page.locator("#pending > *")).to_have_count(0)
+        stored = own_server.rows(
+            "SELECT text, author_name, client_id FROM chat_message ORDER BY seq"
+        )
+        written = [text for text, _, _ in stored]
+        for name, page in pages.items():
+            own = [text for text, author, _ in stored if author == name]
+            assert own == [f"{name} {number}" for number in range(len(own))]
+            assert eventually(lambda page=page: texts(page)[-1] == written[-1])
+            shown = texts(page)
+            assert shown == written[-len(shown) :]
+            assert len(shown) >= min(len(written), 900)  # a page keeps 1,000
+            page.reload()
+            expect_connected(page)
+            shown = texts(page)
+            assert shown == written[-len(shown) :]
+        ids = [client_id for _, _, client_id in stored]
+        assert len(acked) > CUTS
+        assert len(set(ids)) == len(ids)
+        assert set(acked) <= set(ids)
+
+
+def interrupt(pages, end, begin=lambda: None):
+    """At some moment cut pages off, and see that they come back when they can."""
+    for page in pages:
+        page.wait_for_timeout(random.uniform(10, 100))
+    end()
+    for page in pages:
+        expect(page.get_by_role("status")).not_to_have_text("connected")
+    begin()
+    for page in pages:
+        page.evaluate(ONLINE)
+        expect_connected(page)
+
+
+def note_acks(socket, acked):
+    """Keep the ids of the messages that the server says it has stored."""
+
+    def received(frame):
+        if '"ack"' in frame:
+            acked.append(json.loads(frame)["client_id"].replace("-", ""))
+
+    socket.on("framereceived", received)
