@@ -5,7 +5,8 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from pathlib import Path
+from concurrent.futures import ThreadPoolExecutor
+from typing import NamedTuple
 
 from .services import postgres, postgres_program, redis_server
 
@@ -26,56 +27,64 @@ PYTEST = [sys.executable, "-m", "pytest", "-q", "--durations=5"]
 def main():
     """Run everything; exit with 1 if anything failed, after all has run."""
     install_what_is_missing()
-    failed = run(LINT)
-    with tempfile.TemporaryDirectory(prefix="channelscope-test-") as directory:
-        with postgres() as database_url, redis_server() as redis_url:
-            outgrown = {"DATABASE_URL": database_url, "REDIS_URL": redis_url}
-            # Side by side: each leaves a core idle half of the time.
-            failed += run(
-                {
-                    "tests, embedded": [*PYTEST, "tests", "--ignore=tests/browser"],
-                    "tests, PostgreSQL and Redis": [
-                        *(*PYTEST, "tests/chat", "tests/monitor"),
-                        *("--reuse-db", "--create-db"),
-                    ],
-                },
-                {
-                    "tests, embedded": {"DATA_DIR": f"{directory}/embedded"},
-                    "tests, PostgreSQL and Redis": {
-                        "DATA_DIR": f"{directory}/outgrown",
-                        **outgrown,
-                    },
-                },
-            )
-        browser = {"tests, Chromium": [*PYTEST, "tests/browser"]}
-        failed += run(browser, {"tests, Chromium": {"DATA_DIR": directory}})
+    failed = run(Part(name, command) for name, command in LINT.items())
+    with (
+        tempfile.TemporaryDirectory(prefix="channelscope-test-") as directory,
+        postgres() as database_url,
+        redis_server() as redis_url,
+        ThreadPoolExecutor() as lanes,
+    ):
+        embedded = Part(
+            "tests, embedded",
+            [*PYTEST, "tests", "--ignore=tests/browser"],
+            {"DATA_DIR": f"{directory}/embedded"},
+        )
+        outgrown = Part(
+            "tests, PostgreSQL and Redis",
+            [*PYTEST, "tests/chat", "tests/monitor", "--reuse-db", "--create-db"],
+            {
+                "DATA_DIR": f"{directory}/outgrown",
+                "DATABASE_URL": database_url,
+                "REDIS_URL": redis_url,
+            },
+        )
+        chromium = Part(
+            "tests, Chromium",
+            [*PYTEST, "tests/browser"],
+            {"DATA_DIR": f"{directory}/browser"},
+        )
+        # Side by side: each leaves a core idle half of the time.
+        for some in lanes.map(run, [[embedded], [outgrown, chromium]]):
+            failed += some
     print(f"\nFailed: {', '.join(failed)}" if failed else "\nEverything holds.")
     sys.exit(bool(failed))
 
 
-def run(parts, environments=None):
-    """Run parts side by side, show what each said, and return those that failed."""
-    with tempfile.TemporaryDirectory() as directory:
-        processes = {
-            name: start(command, f"{directory}/{name}", (environments or {}).get(name))
-            for name, command in parts.items()
-        }
-        failed = []
-        for name, process in processes.items():
-            print(f"\n── {name}: {' '.join(parts[name][-3:])}", flush=True)
-            if process.wait() != 0:
-                failed.append(name)
-            print(Path(directory, name).read_text(), end="", flush=True)
-    return failed
+class Part(NamedTuple):
+    """Some of the tests, as a command."""
+
+    name: str
+    command: list[str]
+    environment: dict[str, str] = {}
 
 
-def start(command, output, environment):
-    """Start one part; what it says goes into the file `output`."""
-    with open(output, "wb") as file:
-        environment = {**os.environ, **(environment or {})}
-        return subprocess.Popen(
-            command, env=environment, stdout=file, stderr=subprocess.STDOUT
+def run(parts):
+    """Run parts one after the other, show what each said, and return the names of
+    those that failed."""
+    failed = []
+    for name, command, environment in parts:
+        done = subprocess.run(
+            command,
+            env={**os.environ, **environment},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
         )
+        title = f"── {name}: {' '.join(command[-3:])}"
+        print(f"\n{title}\n{done.stdout}", end="", flush=True)
+        if done.returncode != 0:
+            failed.append(name)
+    return failed
 
 
 def install_what_is_missing():
