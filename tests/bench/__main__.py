@@ -9,10 +9,17 @@ import sys
 
 from ..server import ROOT
 from ..services import postgres_program
-from . import drain, echo, journeys, memory, report
+from . import drain, echo, joins, journeys, memory, report, rooms
 
-PARTS = {"echo": echo, "memory": memory, "drain": drain, "journeys": journeys}
-PAGE = ROOT / "docs" / "benchmarks.md"
+PARTS = {
+    "echo": echo,
+    "memory": memory,
+    "drain": drain,
+    "journeys": journeys,
+    "rooms": rooms,
+    "joins": joins,
+}
+DOCS = ROOT / "docs"
 NEEDED = {
     "drain": ("postgresql", lambda: postgres_program("initdb")),
     "journeys": ("chromium", lambda: shutil.which("chromium")),
@@ -20,7 +27,7 @@ NEEDED = {
 
 
 def main():
-    """Measure and print; the page is written if every part was measured."""
+    """Measure and print; a page is written if every part of it was measured."""
     parser = argparse.ArgumentParser(description="Measure what recording costs.")
     parser.add_argument("parts", nargs="*", help=", ".join(PARTS))
     parser.add_argument("--rounds", type=int, default=5)
@@ -34,11 +41,15 @@ def main():
     for part in parts:
         print(f"\n── {part}", flush=True)
         results[part] = PARTS[part].run(rounds=options.rounds)
-    page = report.page(results, options.rounds)
-    print(f"\n{page}")
-    if parts == list(PARTS):
-        PAGE.write_text(page)
-        print(f"Written to {PAGE.relative_to(ROOT)}.")
+    for name, page in report.PAGES.items():
+        measured = {part: results[part] for part in page.sections if part in results}
+        if not measured:
+            continue
+        text = page.text(measured, options.rounds)
+        print(f"\n{text}")
+        if len(measured) == len(page.sections):
+            (DOCS / name).write_text(text)
+            print(f"Written to docs/{name}.")
 
 
 def check_what_is_needed(parts):

@@ -6,7 +6,7 @@ from django.urls import path
 from monitor.middleware import MonitorMiddleware
 from monitor.routing import MonitorRouter
 
-from .usual.consumers import Echo, StoringEcho
+from .usual.consumers import Echo, StoringEcho, Tutorial
 
 PATH = "echo/"
 
@@ -24,5 +24,6 @@ APPLICATIONS = {
     "recorded-bare": MonitorMiddleware(bare),
     "stock": URLRouter([path(PATH, Echo.as_asgi())]),
     "recorded-stock": MonitorMiddleware(MonitorRouter([path(PATH, Echo.as_asgi())])),
+    "tutorial": URLRouter([path("tutorial/<slug:room>/", Tutorial.as_asgi())]),
     "stock-acreate": URLRouter([path(PATH, StoringEcho.as_asgi())]),
 }

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from . import processes
 from .load import TEXT_SIZE, Client, Load, SocketIO, SocketIOAdmin
-from .servers import echo_server
+from .servers import running
 from .variants import OURS, chosen, options, socketio_if_installed
 
 ROUNDS = 5
@@ -35,7 +35,7 @@ class Echo:
 
 def measure(kind, name, migrated, seconds=SECONDS):
     """Measure one variant on a server of its own."""
-    with echo_server(kind, name, migrated) as server:
+    with running(kind, name, migrated) as server:
         load = connect(server)
         warm_up = load.run(WARM_UP)
         sent = CLIENTS + warm_up.messages

@@ -29,6 +29,7 @@ HANDSHAKE = (
     "Upgrade: websocket\r\n"
     "Sec-WebSocket-Version: 13\r\n"
     "Sec-WebSocket-Key: {key}\r\n"
+    "{more}"
     "\r\n"
 )
 
@@ -49,6 +50,7 @@ class Client:
     """One websocket; it blocks until it is given to a `Load`."""
 
     path = "/echo/"
+    more_headers = ""
 
     def __init__(self, port, number):
         self.socket = socket.create_connection(("127.0.0.1", port), ANSWER_WITHIN)
@@ -108,7 +110,9 @@ class Client:
 
     def _shake_hands(self, port):
         key = base64.b64encode(os.urandom(16)).decode()
-        request = HANDSHAKE.format(path=self.path, port=port, key=key)
+        request = HANDSHAKE.format(
+            path=self.path, port=port, key=key, more=self.more_headers
+        )
         self.socket.sendall(request.encode())
         head = b""
         while not head.endswith(b"\r\n\r\n"):

@@ -7,7 +7,7 @@ import time
 
 from . import processes
 from .load import Client, Load
-from .servers import echo_server
+from .servers import running
 from .variants import OURS, chosen, options
 
 ROUNDS = 5
@@ -20,7 +20,7 @@ VARIANTS = [variant for variant in OURS if variant[1] != "stock-acreate"]
 
 def measure(kind, name, migrated):
     """kB of memory for each connection, the first hundred not counted."""
-    with echo_server(kind, name, migrated) as server:
+    with running(kind, name, migrated) as server:
         first = connect(server, FIRST)
         before = server.measured.memory()
         more = connect(server, CONNECTIONS, already=FIRST)

@@ -6,25 +6,41 @@ import platform
 import sqlite3
 import statistics
 import subprocess
+from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 
 from ..services import postgres_program
-from . import drain, echo, memory, targets
+from . import drain, echo, joins, memory, rooms, targets
 from .load import TEXT_SIZE
 
 PACKAGES = (
     *("django", "channels", "daphne", "twisted", "autobahn", "uvicorn", "uvloop"),
     *("httptools", "websockets", "orjson", "psycopg", "python-socketio"),
 )
-INTRODUCTION = """\
-# Benchmarks
+RECORDING = """\
+# Benchmarks of the recording
 
-What recording costs, measured side by side. `make bench` makes this page anew;
-`make bench ONLY=echo` measures one part (echo, memory, drain or journeys) and prints
-it. Each figure is the median of all rounds, with the least and the most in brackets.
-In a round every variant has its turn, on a server and data of its own, before the next
-round begins; what is compared with each other is compared within a round.
+What recording costs, measured side by side. `make bench` makes this page anew, and that
+of [the chat](benchmarks-chat.md); `make bench ONLY=echo` measures one part (echo,
+memory, drain, journeys, rooms or joins) and prints it. Each figure is the median of all
+rounds, with the least and the most in brackets. In a round every variant has its turn,
+on a server and data of its own, before the next round begins; what is compared with
+each other is compared within a round.
+"""
+CHAT = """\
+# Benchmarks of the chat
+
+What chatting costs, measured side by side: `make bench ONLY="rooms joins"` makes this
+page anew. How it is measured stands on the page about [recording](benchmarks.md).
+"""
+CHATS = """\
+| application | |
+|---|---|
+| tutorial | what Channels' tutorial does, in memory; nothing is stored |
+| socketio-rooms | python-socketio's rooms, `AsyncServer`; it stores nothing |
+| chat | ours, as `manage.py up` runs it: committed before anybody gets it |
+| recorded-chat | the same with the monitor switched on |
 """
 APPLICATIONS = """\
 | application | |
@@ -240,28 +256,105 @@ def targets_section(found):
 """
 
 
-SECTIONS = {
-    "echo": echo_section,
-    "memory": memory_section,
-    "drain": drain_section,
-    "journeys": journeys_section,
-}
-TARGETS = {
-    "echo": targets.of_echo,
-    "memory": targets.of_memory,
-    "drain": targets.of_drain,
-}
-
-
-def page(results, rounds):
-    """The whole page, of the results of each part that was measured."""
-    found = [
-        target
-        for part, of_part in TARGETS.items()
-        if part in results
-        for target in of_part(results[part])
+def rooms_section(results):
+    """What is said in rooms."""
+    rows = [
+        [
+            case.name,
+            f"{kind}, {name}",
+            spread([talk.rate for talk in talks], 0 if case.rate == 0 else 1),
+            spread([talk.cost for talk in talks], 1),
+            spread([talk.p50 for talk in talks], 2),
+            spread([talk.p99 for talk in talks], 2),
+            _acknowledged(talks),
+        ]
+        for case in rooms.CASES
+        for (kind, name, case_name), talks in results.items()
+        if case_name == case.name
     ]
-    sections = [SECTIONS[part](result) for part, result in results.items()]
-    if found:
-        sections.insert(0, targets_section(found))
-    return "\n".join([INTRODUCTION, machine(rounds), "", *sections])
+    head = ["rooms", "server, application", "messages/s", "µs CPU/delivery"]
+    return f"""\
+## Rooms
+
+In each room one member says {TEXT_SIZE} bytes, and again as soon as all members have
+them; in the largest at most ten times a second. CPU is all that the server's process
+used until everything was stored, divided by deliveries (messages times members). p50
+and p99 are of the time until the last member has a message; "ack" is the time until a
+lone sender is told that a message is stored.
+
+{CHATS}
+{table([*head, "p50, ms", "p99, ms", "ack, ms"], rows)}
+"""
+
+
+def _acknowledged(talks):
+    waits = [talk.acknowledged for talk in talks]
+    return "–" if None in waits else spread(waits, 2)
+
+
+def joins_section(results):
+    """What it takes to join."""
+    rows = [
+        [
+            f"{kind}, {name}",
+            spread([one.median for one in joined], 2),
+            spread([one.slowest for one in joined], 1),
+            spread([one.memory for one in joined], 1),
+        ]
+        for (kind, name), joined in results.items()
+    ]
+    head = ["server, application", "ms to join", "slowest, ms", "kB/member"]
+    return f"""\
+## Joins
+
+{joins.ROOMS:,} rooms of one member each. Timed are the last {joins.LAST}, one after the
+other, from the TCP connection to the history (the tutorial: to the end of the
+handshake); medians, and the slowest of them. {joins.ROUNDS} rounds.
+
+{table(head, rows)}
+"""
+
+
+@dataclass
+class Page:
+    """One page of the documentation."""
+
+    introduction: str
+    sections: dict  # of what makes the section of each part
+    targets: dict  # of what tells the targets of each part
+
+    def text(self, results, rounds):
+        """The page, of the results of each part that was measured."""
+        found = [
+            target
+            for part, of_part in self.targets.items()
+            if part in results
+            for target in of_part(results[part])
+        ]
+        sections = [self.sections[part](result) for part, result in results.items()]
+        if found:
+            sections.insert(0, targets_section(found))
+        return "\n".join([self.introduction, machine(rounds), "", *sections])
+
+
+PAGES = {
+    "benchmarks.md": Page(
+        RECORDING,
+        {
+            "echo": echo_section,
+            "memory": memory_section,
+            "drain": drain_section,
+            "journeys": journeys_section,
+        },
+        {
+            "echo": targets.of_echo,
+            "memory": targets.of_memory,
+            "drain": targets.of_drain,
+        },
+    ),
+    "benchmarks-chat.md": Page(
+        CHAT,
+        {"rooms": rooms_section, "joins": joins_section},
+        {"rooms": targets.of_rooms, "joins": targets.of_joins},
+    ),
+}

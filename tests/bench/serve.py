@@ -5,7 +5,9 @@
 Nobody is pinged: the clients only count bytes.
 """
 
+import socket
 import sys
+from importlib import import_module
 
 import django
 
@@ -15,6 +17,8 @@ NEVER = 10**6  # seconds
 def main():
     """Serve what the command line says, on loopback."""
     kind, name, port = sys.argv[1:]
+    if name.endswith("chat"):
+        return run_chat(kind, int(port))
     run = {"daphne": run_daphne, "uvicorn": run_uvicorn}[kind]
     run(application(name), int(port))
 
@@ -56,6 +60,21 @@ def run_uvicorn(app, port):
         access_log=False,
         ws_ping_interval=None,
     )
+
+
+def run_chat(kind, port):
+    """Serve the site as `manage.py up` does."""
+    django.setup()
+    from project.asgi import application
+    from project.servers import limits
+
+    async def say_goodbye():
+        """Say nothing: the clients are gone."""
+
+    limits.PING_INTERVAL = limits.PING_TIMEOUT = NEVER
+    listener = socket.create_server(("127.0.0.1", port), backlog=2048)
+    server = import_module(f"project.servers.{kind}")
+    server.run(listener, application, say_goodbye)
 
 
 if __name__ == "__main__":

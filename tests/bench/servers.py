@@ -17,11 +17,14 @@ STORE_WITHIN = 60
 
 
 @contextlib.contextmanager
-def echo_server(kind, name, migrated):
-    """Run one application on one server, on a copy of migrated data."""
+def running(kind, name, migrated, **settings):
+    """Run one application on one server, on a copy of migrated data.
+
+    `settings` are for its environment.
+    """
     with processes.temporary_data() as data_dir:
         shutil.copytree(migrated, data_dir)
-        server = EchoServer(kind, name, data_dir)
+        server = ServerUnderTest(kind, name, data_dir, settings)
         server.start()
         try:
             server.wait_until_it_listens()
@@ -30,13 +33,14 @@ def echo_server(kind, name, migrated):
             server.stop()
 
 
-class EchoServer:
+class ServerUnderTest:
     """One application on one server."""
 
-    def __init__(self, kind, name, data_dir):
+    def __init__(self, kind, name, data_dir, settings):
         self.kind = kind
         self.name = name
         self.data_dir = data_dir
+        self.settings = settings
         self.port = free_port()
         self.process = None
         self.measured = None
@@ -46,7 +50,9 @@ class EchoServer:
         arguments = ["tests.bench.serve", self.kind, self.name, str(self.port)]
         with open(self.data_dir / "server.log", "ab") as log:
             pipes = {"stdin": subprocess.DEVNULL, "stdout": log, "stderr": log}
-            self.process = processes.start(arguments, self.data_dir, **pipes)
+            self.process = processes.start(
+                arguments, self.data_dir, self.settings, **pipes
+            )
         self.measured = processes.Measured(self.process.pid)
 
     def wait_until_it_listens(self):

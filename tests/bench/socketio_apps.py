@@ -1,5 +1,7 @@
 """python-socketio, which has an admin view of its own: to measure beside ours."""
 
+from urllib.parse import parse_qs
+
 import socketio
 
 NEVER = 10**6  # seconds
@@ -16,12 +18,33 @@ def echo_server():
     return server
 
 
+def room_server():
+    """A Socket.IO server with rooms; who connects says which room it enters."""
+    server = socketio.AsyncServer(async_mode="asgi", ping_interval=NEVER)
+    rooms = {}
+
+    @server.event
+    async def connect(sid, environ, auth):
+        [rooms[sid]] = parse_qs(environ["QUERY_STRING"])["room"]
+        await server.enter_room(sid, rooms[sid])
+
+    @server.event
+    async def disconnect(sid, reason):
+        del rooms[sid]
+
+    @server.on("say")
+    async def say(sid, text):
+        await server.emit("message", text, room=rooms[sid])
+
+    return server
+
+
 def application(name):
     """The ASGI application of this name.
 
     One for each process: the admin view patches classes that all servers share.
     """
-    server = echo_server()
+    server = room_server() if name == "socketio-rooms" else echo_server()
     if name == "socketio-admin":
         server.instrument(auth=False, mode="development")
     return socketio.ASGIApp(server)

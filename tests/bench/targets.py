@@ -4,6 +4,7 @@ import operator
 import statistics
 from dataclasses import dataclass
 
+from .rooms import CASES
 from .variants import SERVERS
 
 
@@ -88,3 +89,77 @@ def of_drain(drain):
             "",
             [one.rate for one in drains],
         )
+
+
+def of_rooms(rooms):
+    """What a message and a delivery may cost. Rounds are compared with themselves."""
+    ours = ("chat", "recorded-chat")
+    small, large, largest = (case.name for case in CASES)
+
+    def measured(figure, *variant):
+        return [getattr(talk, figure) for talk in rooms.get(variant, [])]
+
+    def compare(figure, one, two):
+        pairs = zip(measured(figure, *one), measured(figure, *two), strict=True)
+        return [first / second for first, second in pairs]
+
+    for kind in reversed(SERVERS):
+        for name in ours:
+            if not measured("rate", kind, name, small):
+                continue
+            yield Target(
+                f"{kind}: messages/s in {small}, {name} to the tutorial",
+                1.5,
+                "×",
+                compare("rate", (kind, name, small), (kind, "tutorial", small)),
+            )
+            yield Target(
+                f"{kind}: {name}, ack to a lone sender",
+                5,
+                "ms",
+                measured("acknowledged", kind, name, small),
+                at_most=True,
+            )
+            yield Target(
+                f"{kind}: {name}, CPU of a delivery in {large}",
+                30 if kind == "uvicorn" else 60,
+                "µs",
+                measured("cost", kind, name, large),
+                at_most=True,
+            )
+            yield Target(
+                f"{kind}: CPU of a delivery in {large}, the tutorial to {name}",
+                4,
+                "×",
+                compare("cost", (kind, "tutorial", large), (kind, name, large)),
+            )
+            yield Target(
+                f"{kind}: {name}, CPU of a delivery, {largest} to {large}",
+                1.2,
+                "×",
+                compare("cost", (kind, name, largest), (kind, name, large)),
+                at_most=True,
+            )
+
+
+def of_joins(joins):
+    """What joining and staying may cost."""
+    for kind in reversed(SERVERS):
+        for name in ("chat", "recorded-chat"):
+            if (kind, name) not in joins:
+                continue
+            yield Target(
+                f"{kind}: {name}, joining",
+                20,
+                "ms",
+                [joined.median for joined in joins[kind, name]],
+                at_most=True,
+            )
+            pairs = zip(joins[kind, name], joins[kind, "tutorial"], strict=True)
+            yield Target(
+                f"{kind}: memory of a member, {name} to the tutorial",
+                1,
+                "×",
+                [one.memory / two.memory for one, two in pairs],
+                at_most=True,
+            )

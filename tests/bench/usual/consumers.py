@@ -1,4 +1,9 @@
-from channels.generic.websocket import AsyncJsonWebsocketConsumer
+import json
+
+from channels.generic.websocket import (
+    AsyncJsonWebsocketConsumer,
+    AsyncWebsocketConsumer,
+)
 
 from .models import Event
 
@@ -8,6 +13,26 @@ class Echo(AsyncJsonWebsocketConsumer):
 
     async def receive_json(self, content):
         await self.send_json(content)
+
+
+class Tutorial(AsyncWebsocketConsumer):
+    """A chat that does what the one in Channels' tutorial does: it stores nothing."""
+
+    async def connect(self):
+        self.room = f"room.{self.scope['url_route']['kwargs']['room']}"
+        await self.channel_layer.group_add(self.room, self.channel_name)
+        await self.accept()
+
+    async def disconnect(self, code):
+        await self.channel_layer.group_discard(self.room, self.channel_name)
+
+    async def receive(self, text_data=None, bytes_data=None):
+        said = json.loads(text_data)["message"]
+        message = {"type": "room.message", "message": said}
+        await self.channel_layer.group_send(self.room, message)
+
+    async def room_message(self, event):
+        await self.send(text_data=json.dumps({"message": event["message"]}))
 
 
 class StoringEcho(Echo):
