@@ -45,6 +45,18 @@ class LocalRoom:
         self.delivered = min(member.seen for member in self.members)
         return len(numbered_frames)
 
+    def take(self, committed, limit):
+        """Deliver what was just committed, if it is what comes next.
+
+        Return whether that was all there is to deliver; else ask the database.
+        """
+        by_rev = {m.rev: m for m in committed if m.rev > self.delivered}
+        news = [by_rev[rev] for rev in sorted(by_rev)][:limit]
+        expected = range(self.delivered + 1, self.delivered + 1 + len(news))
+        if [message.rev for message in news] != list(expected):
+            return False
+        return not news or self.deliver(news, self.delivered) == len(by_rev)
+
     def present(self, recorded):
         """The names of all who are here, from what the monitor has recorded.
 
@@ -115,9 +127,20 @@ class Hub:
         if not self.rooms:
             self._stop()
 
-    def committed(self, room_ids):
-        """Bring what was just stored to the members here, and tell the others."""
-        self.look(room_ids)
+    def committed(self, messages):
+        """Bring what was just stored to the members here, and tell the others.
+
+        A room that has come further than that, through another process, is looked at.
+        """
+        by_room = {}
+        for message in messages:
+            if message.room_id in self.rooms:
+                by_room.setdefault(message.room_id, []).append(message)
+        self.look(
+            room_id
+            for room_id, news in by_room.items()
+            if not self.rooms[room_id].take(news, self.PASS)
+        )
         self.ticks.publish(GROUP, TICK)
 
     def look(self, room_ids):

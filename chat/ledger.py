@@ -44,8 +44,9 @@ class Ledger:
     """One thread with a database connection of its own, and what waits for it.
 
     While it commits, the next batch gathers; so a batch is as large as the load
-    makes it, and a lone message waits for nobody. `on_commit(room_ids)` is called on
-    the event loop of each waiting consumer.
+    makes it, and a lone message waits for nobody. `on_commit(messages)` is called on
+    the event loop of each waiting consumer, with what its consumers submitted; a
+    message that was stored before may be among them.
     """
 
     LIMIT = 10_000  # messages waiting
@@ -118,9 +119,8 @@ class Ledger:
                 logger.warning("Stored messages of an event loop that has closed")
 
     def _resolve(self, settled):
-        room_ids = {o.room_id for _, o in settled if isinstance(o, Message)}
-        if room_ids:
-            self.on_commit(room_ids)
+        if messages := [o for _, o in settled if isinstance(o, Message)]:
+            self.on_commit(messages)
         for future, outcome in settled:
             if future.done():  # its consumer was cancelled
                 continue
@@ -153,34 +153,34 @@ def store(batch):
 
 def write(batch):
     """Number and insert submissions, inside a transaction that ends soon."""
-    rooms = Room.objects.locked({submission.room_id for submission in batch})
+    heads = Room.objects.heads({submission.room_id for submission in batch})
     # Asked after the lock, so that a retry through another process is found.
     stored = Message.objects.already_stored(batch)
     sent_at = timezone.now()
     outcomes, new = [], []
     for submission in batch:
-        room = rooms.get(submission.room_id)
+        head = heads.get(submission.room_id)
         message = stored.get(submission.identity)
-        if message is None and room is not None:
-            message = next_message(room, submission, sent_at)
+        if message is None and head is not None:
+            message = next_message(head, submission, sent_at)
             new.append(message)
             if submission.client_id:
                 stored[submission.identity] = message
         outcomes.append(message or Room.DoesNotExist())
     if new:
-        Message.objects.bulk_create(new)
-        Room.objects.bulk_update(rooms.values(), ["last_seq", "last_rev"])
+        Message.objects.insert(new)
+        Room.objects.advance(heads.values())
     return outcomes
 
 
-def next_message(room, submission, sent_at):
+def next_message(head, submission, sent_at):
     """Return an unsaved message with the room's next numbers."""
-    room.last_seq += 1
-    room.last_rev += 1
+    head.last_seq += 1
+    head.last_rev += 1
     return Message(
-        room_id=room.pk,
-        seq=room.last_seq,
-        rev=room.last_rev,
+        room_id=head.room_id,
+        seq=head.last_seq,
+        rev=head.last_rev,
         author_id=submission.author_id,
         author_name=submission.author_name,
         client_id=submission.client_id,
@@ -189,9 +189,9 @@ def next_message(room, submission, sent_at):
     )
 
 
-def tell_hub(room_ids):
+def tell_hub(messages):
     """Bring committed messages to the members of this event loop, and beyond."""
-    local_hub().committed(room_ids)
+    local_hub().committed(messages)
 
 
 ledger = Ledger(on_commit=tell_hub)

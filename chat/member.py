@@ -1,11 +1,10 @@
 """One open socket in a room."""
 
-import asyncio
 import contextlib
 import logging
 from collections import deque
 
-from . import frames
+from . import eager, frames
 from .codes import CloseCode
 
 logger = logging.getLogger("channelscope.chat")
@@ -107,7 +106,7 @@ class Member:
         self.waiting.append((message, size))
         self.size += size
         if self.writer is None or self.writer.done():
-            self.writer = asyncio.create_task(self._write())
+            self.writer = eager.start(self._write())
 
     async def _write(self):
         try:

@@ -1,6 +1,7 @@
 """Daphne, with a stop that works."""
 
 import asyncio
+import functools
 import socket
 
 # First of all: it installs Twisted's reactor.
@@ -60,7 +61,8 @@ class Server(daphne.server.Server):
 
         A close goes out at once: it ends the waiting.
         """
-        if isinstance(protocol, Protocol) and message["type"] == "websocket.send":
+        waits = isinstance(protocol, Protocol) and protocol.drained is not None
+        if waits and message["type"] == "websocket.send":
             await protocol.writable()
         await super().handle_reply(protocol, message)
 
@@ -93,6 +95,12 @@ class Protocol(WebSocketProtocol):
         self.transport.unregisterProducer()
         super().connectionMade()
         self.transport.registerProducer(self, True)
+
+    def serverSend(self, content, binary=False):
+        if binary or self.state != self.STATE_OPEN or self.send_queue:
+            super().serverSend(content, binary)
+        else:
+            self.transport.write(_frame(self.factory, content))
 
     async def writable(self):
         """Return when the transport can take more, or nothing any more."""
@@ -141,6 +149,12 @@ class Protocol(WebSocketProtocol):
             self.application_queue.put_nowait(gone)
         self.muted = True  # has daphne not put a message of its own
         super().onClose(wasClean, code, reason)
+
+
+@functools.lru_cache(maxsize=8)
+def _frame(factory, text):
+    """The frame of a text, which is the same for all members of a room."""
+    return factory.prepareMessage(text.encode()).payloadHybi
 
 
 def _end_tasks(loop):

@@ -2,11 +2,14 @@
 
 import asyncio
 import contextlib
+import functools
 
 import uvicorn
 from uvicorn.protocols.websockets.websockets_sansio_impl import (
     WebSocketsSansIOProtocol,
 )
+from websockets.frames import Frame, Opcode
+from websockets.protocol import State
 
 from .limits import LARGEST_FRAME, LAST_WORD_WITHIN, PING_INTERVAL, PING_TIMEOUT
 from .shutdown import Shutdown
@@ -28,6 +31,9 @@ def run(listener, application, say_goodbye):
         access_log=False,
         ws=Protocol,
         ws_max_size=LARGEST_FRAME,
+        # It would keep some 300 kB for each connection, and compress each frame anew
+        # for each member of a room. Daphne does not offer it either.
+        ws_per_message_deflate=False,
         ws_ping_interval=PING_INTERVAL,
         ws_ping_timeout=PING_TIMEOUT,
         timeout_graceful_shutdown=LINGER,
@@ -62,6 +68,12 @@ class Server(uvicorn.Server):
         self.should_exit = True
 
 
+@functools.lru_cache(maxsize=8)
+def _frame(text):
+    """The frame of a text, which is the same for all members of a room."""
+    return Frame(Opcode.TEXT, text.encode()).serialize(mask=False)
+
+
 class Protocol(WebSocketsSansIOProtocol):
     """Uvicorn's websocket, which would call a connection lost 1005: "closed".
 
@@ -76,6 +88,10 @@ class Protocol(WebSocketsSansIOProtocol):
         super().connection_lost(exc)
 
     async def send(self, message):
+        text = message.get("text")
+        if text is not None and self._takes_frames():
+            self.transport.write(_frame(text))
+            return
         if message["type"] == "websocket.close" and not self.writable.is_set():
             # It would wait, for ever, behind what the client does not read.
             self.writable.set()
@@ -104,6 +120,11 @@ class Protocol(WebSocketsSansIOProtocol):
                 self.conn.fail(INVALID_PAYLOAD, reason)
                 return self.handle_parser_exception()
         super().send_receive_event_to_app()
+
+    def _takes_frames(self):
+        conn = self.conn
+        is_open = conn.state is State.OPEN and not self.disconnected
+        return is_open and self.writable.is_set() and not conn.extensions
 
     def _abort_soon(self):
         # A transport closes only when all that it holds has been taken.

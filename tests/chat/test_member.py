@@ -106,7 +106,7 @@ async def test_who_acknowledges_is_held_to_it(member, sent):
         await asyncio.sleep(0)
 
     assert sent[-1] == 4008
-    assert len(sent) == 1000 + Member.LIMIT + 1
+    assert len(sent) == 1000 + Member.LIMIT + 2
 
 
 async def test_who_never_acknowledges_is_not_held_to_it(member, sent):
