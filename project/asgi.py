@@ -7,8 +7,9 @@ from django.core.asgi import get_asgi_application
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "project.settings")
 django_application = get_asgi_application()  # before anything that imports a model
 
-from channels.auth import AuthMiddlewareStack
+from channels.auth import AuthMiddleware
 from channels.routing import ProtocolTypeRouter
+from channels.sessions import CookieMiddleware
 
 import chat.routing
 import monitor.dashboard.routing
@@ -16,6 +17,8 @@ from monitor.lifespan import lifespan
 from monitor.middleware import MonitorMiddleware
 from monitor.origin import SameOriginOnly
 from monitor.routing import MonitorRouter
+
+from .sessions import SocketSessionMiddleware
 
 router = MonitorRouter(
     [
@@ -30,7 +33,9 @@ recorded = MonitorMiddleware(SameOriginOnly(router))
 application = ProtocolTypeRouter(
     {
         "http": django_application,
-        "websocket": AuthMiddlewareStack(recorded),
+        "websocket": CookieMiddleware(
+            SocketSessionMiddleware(AuthMiddleware(recorded))
+        ),
         "lifespan": lifespan,
     }
 )

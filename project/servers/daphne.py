@@ -100,7 +100,23 @@ class Protocol(WebSocketProtocol):
         if binary or self.state != self.STATE_OPEN or self.send_queue:
             super().serverSend(content, binary)
         else:
-            self.transport.write(_frame(self.factory, content))
+            self._write(_frame(self.factory, content))
+
+    def _write(self, data):
+        """Write at once what the kernel takes.
+
+        Twisted's transport always asks the event loop to call it when it may write, and
+        no more afterwards: that takes as long as all the rest.
+        """
+        transport = self.transport
+        # Without this attribute, in some later Twisted, all goes the usual way.
+        if transport.dataBuffer or getattr(transport, "_tempDataLen", True):
+            return transport.write(data)
+        written = transport.writeSomeData(data)
+        if not isinstance(written, int):
+            written = 0  # the connection is lost, which the transport finds by itself
+        if written < len(data):
+            transport.write(data[written:])
 
     async def writable(self):
         """Return when the transport can take more, or nothing any more."""
