@@ -96,7 +96,7 @@ class ChatConsumer(AsyncWebsocketConsumer):
 
     async def join(self):
         slug = self.scope["url_route"]["kwargs"]["slug"]
-        room = await reader.ask(Room.objects.get, slug=slug)
+        room = await reader.ask(Room.objects.place, slug)
         messages, more = await reader.ask(Message.objects.history, room.pk)
         # What was committed between the two questions is among the messages, up to
         # the newest of them; or it changed one that is older than all of these.

@@ -26,7 +26,7 @@ from .registry import Registry
 
 logger = logging.getLogger("channelscope.monitor")
 
-COUNTING_SHARE = 4  # counts rest for this many times as long as storing them took
+COUNTING_SHARE = 9  # counts rest for this many times as long as storing them took
 MANY = 250  # lines; from here on, larger batches cost less than they delay
 LONGER = 5  # times that what waits may then gather
 SET_ASIDE_LIMIT = 16 * 2**20  # bytes; the file before it is kept, too

@@ -1,6 +1,8 @@
 """The ASGI applications under test: all of them echo."""
 
+from channels.auth import AuthMiddlewareStack
 from channels.routing import URLRouter
+from channels.security.websocket import AllowedHostsOriginValidator
 from django.urls import path
 
 from monitor.middleware import MonitorMiddleware
@@ -24,6 +26,10 @@ APPLICATIONS = {
     "recorded-bare": MonitorMiddleware(bare),
     "stock": URLRouter([path(PATH, Echo.as_asgi())]),
     "recorded-stock": MonitorMiddleware(MonitorRouter([path(PATH, Echo.as_asgi())])),
-    "tutorial": URLRouter([path("tutorial/<slug:room>/", Tutorial.as_asgi())]),
+    "tutorial": AllowedHostsOriginValidator(
+        AuthMiddlewareStack(
+            URLRouter([path("tutorial/<slug:room>/", Tutorial.as_asgi())])
+        )
+    ),
     "stock-acreate": URLRouter([path(PATH, StoringEcho.as_asgi())]),
 }

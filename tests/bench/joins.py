@@ -13,7 +13,7 @@ from .members import KINDS
 from .rooms import USERS, chat_server, populated_data
 from .variants import SERVERS, chosen, options
 
-ROUNDS = 2
+ROUNDS = 1  # it takes long enough
 ROOMS = 10_000
 FIRST = 100  # members that are there before: what is needed once is needed by then
 LAST = 500  # members whose joining is timed
@@ -32,37 +32,37 @@ class Joined:
     memory: float  # kB for each member
 
 
-def measure(kind, name, migrated, cookies):
+def measure(kind, name, rooms, migrated, cookies):
     """Fill all rooms with one member each."""
     with chat_server(kind, name, migrated) as server:
 
-        def join(rooms):
+        def join(numbers):
             return [
                 KINDS[name](server.port, f"room-{room}", cookies[room % USERS])
-                for room in rooms
+                for room in numbers
             ]
 
         members = join(range(FIRST))
         time.sleep(SETTLE)
         before = server.measured.memory()
-        members += join(range(FIRST, ROOMS - LAST))
-        last = join(range(ROOMS - LAST, ROOMS))
+        members += join(range(FIRST, rooms - LAST))
+        last = join(range(rooms - LAST, rooms))
         time.sleep(SETTLE)
-        memory = (server.measured.memory() - before) / (ROOMS - FIRST)
+        memory = (server.measured.memory() - before) / (rooms - FIRST)
         Load([*members, *last]).close()
     waits = [1000 * member.joined_within for member in last]
     return Joined(statistics.median(waits), max(waits), memory)
 
 
-def run(rounds=ROUNDS, only=""):
+def run(rounds=ROUNDS, only="", rooms=ROOMS):
     """Measure all variants, round by round; a list of `Joined` for each of them."""
     variants = chosen(VARIANTS, only)
-    processes.raise_file_limit(ROOMS + 200)
+    processes.raise_file_limit(rooms + 200)
     results = {variant: [] for variant in variants}
-    with processes.pinned(), populated_data(ROOMS) as (migrated, cookies):
+    with processes.pinned(), populated_data(rooms) as (migrated, cookies):
         for number in range(1, min(rounds, ROUNDS) + 1):
             for kind, name in variants:
-                joined = measure(kind, name, migrated, cookies)
+                joined = measure(kind, name, rooms, migrated, cookies)
                 results[kind, name].append(joined)
                 print(
                     f"round {number}  {kind:<8}{name:<15}{joined.median:>6.2f} ms, "
@@ -74,8 +74,8 @@ def run(rounds=ROUNDS, only=""):
 
 def main():
     """Measure what the command line says."""
-    given = options(__doc__, rounds=ROUNDS)
-    run(given.rounds, given.only)
+    given = options(__doc__, rounds=ROUNDS, rooms=ROOMS)
+    run(given.rounds, given.only, given.rooms)
 
 
 if __name__ == "__main__":

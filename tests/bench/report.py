@@ -37,7 +37,7 @@ page anew. How it is measured stands on the page about [recording](benchmarks.md
 CHATS = """\
 | application | |
 |---|---|
-| tutorial | what Channels' tutorial does, in memory; nothing is stored |
+| tutorial | what Channels' tutorial does, for logged-in users; nothing is stored |
 | socketio-rooms | python-socketio's rooms, `AsyncServer`; it stores nothing |
 | chat | ours, as `manage.py up` runs it: committed before anybody gets it |
 | recorded-chat | the same with the monitor switched on |
@@ -309,7 +309,7 @@ def joins_section(results):
 
 {joins.ROOMS:,} rooms of one member each. Timed are the last {joins.LAST}, one after the
 other, from the TCP connection to the history (the tutorial: to the end of the
-handshake); medians, and the slowest of them. {joins.ROUNDS} rounds.
+handshake); medians, and the slowest of them. One round.
 
 {table(head, rows)}
 """
