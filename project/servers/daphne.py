@@ -9,7 +9,7 @@ import daphne.server  # isort: skip
 from autobahn.util import encode_truncate
 from daphne.endpoints import build_endpoint_description_strings
 from daphne.ws_protocol import WebSocketProtocol
-from twisted.internet import defer, reactor
+from twisted.internet import defer, reactor, tcp
 
 from .limits import LARGEST_FRAME, LAST_WORD_WITHIN, PING_INTERVAL, PING_TIMEOUT
 from .shutdown import Shutdown
@@ -90,14 +90,28 @@ class Protocol(WebSocketProtocol):
     failure = None  # (code, reason)
     drained = None  # a future while too much waits in the transport
 
+    is_direct = False  # whether what is written goes straight to a socket
+
     def connectionMade(self):
         # It was the HTTP channel's until the upgrade.
         self.transport.unregisterProducer()
         super().connectionMade()
         self.transport.registerProducer(self, True)
+        # No TLS in between; and not some later Twisted that counts otherwise.
+        is_socket = isinstance(self.transport, tcp.Connection)
+        self.is_direct = is_socket and hasattr(self.transport, "_tempDataLen")
+
+    def dropConnection(self, abort=False):
+        super().dropConnection(abort)
+        # The transport has no producer any more, and closes only when all that it holds
+        # has been taken: a client that reads nothing would hold it open.
+        self.resumeProducing()
+        reactor.callLater(LAST_WORD_WITHIN, self.transport.abortConnection)
 
     def serverSend(self, content, binary=False):
-        if binary or self.state != self.STATE_OPEN or self.send_queue:
+        if self.state in (self.STATE_CLOSING, self.STATE_CLOSED):
+            return  # as daphne does a moment later; autobahn would raise
+        if binary or self.state == self.STATE_CONNECTING or self.send_queue:
             super().serverSend(content, binary)
         else:
             self._write(_frame(self.factory, content))
@@ -109,8 +123,7 @@ class Protocol(WebSocketProtocol):
         no more afterwards: that takes as long as all the rest.
         """
         transport = self.transport
-        # Without this attribute, in some later Twisted, all goes the usual way.
-        if transport.dataBuffer or getattr(transport, "_tempDataLen", True):
+        if not self.is_direct or transport.dataBuffer or transport._tempDataLen:
             return transport.write(data)
         written = transport.writeSomeData(data)
         if not isinstance(written, int):
@@ -131,9 +144,6 @@ class Protocol(WebSocketProtocol):
         drained, self.drained = self.drained, None
         if drained is not None:
             drained.set_result(None)
-        if self.transport.disconnecting:
-            # A transport that has a producer would wait for it before it closes.
-            self.transport.unregisterProducer()
 
     def stopProducing(self):
         self.resumeProducing()
@@ -147,8 +157,6 @@ class Protocol(WebSocketProtocol):
         self.failedByMe = True
         self.sendCloseFrame(code, encode_truncate(reason, REASON_LIMIT))
         self.dropConnection(abort=False)
-        # A client that reads nothing would hold it open.
-        reactor.callLater(LAST_WORD_WITHIN, self.transport.abortConnection)
 
     def onClose(self, wasClean, code, reason):
         if not hasattr(self, "server"):

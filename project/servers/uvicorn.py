@@ -5,6 +5,7 @@ import contextlib
 import functools
 
 import uvicorn
+from uvicorn.protocols.utils import ClientDisconnected
 from uvicorn.protocols.websockets.websockets_sansio_impl import (
     WebSocketsSansIOProtocol,
 )
@@ -92,15 +93,21 @@ class Protocol(WebSocketsSansIOProtocol):
         if text is not None and self._takes_frames():
             self.transport.write(_frame(text))
             return
-        if message["type"] == "websocket.close" and not self.writable.is_set():
-            # It would wait, for ever, behind what the client does not read.
-            self.writable.set()
-            self._abort_soon()
+        if message["type"] == "websocket.close":
+            self._overtake()
+        elif not self.writable.is_set():
+            await self.writable.wait()
+            if self.close_sent:
+                raise ClientDisconnected
         await super().send(message)
+
+    def handle_close(self, event):
+        super().handle_close(event)
+        self._abort_within(LAST_WORD_WITHIN)
 
     def keepalive_timeout(self):
         super().keepalive_timeout()
-        self._abort_soon()
+        self._abort_within(LAST_WORD_WITHIN)
 
     def handle_parser_exception(self):
         if self.conn.close_sent is None:
@@ -126,9 +133,17 @@ class Protocol(WebSocketsSansIOProtocol):
         is_open = conn.state is State.OPEN and not self.disconnected
         return is_open and self.writable.is_set() and not conn.extensions
 
-    def _abort_soon(self):
+    def _overtake(self):
+        """Have the close frame wait for nobody who reads nothing."""
+        if self.writable.is_set():
+            self._abort_within(self.close_timeout + LAST_WORD_WITHIN)
+        else:
+            self.writable.set()
+            self._abort_within(LAST_WORD_WITHIN)
+
+    def _abort_within(self, seconds):
         # A transport closes only when all that it holds has been taken.
-        self.loop.call_later(LAST_WORD_WITHIN, self.transport.abort)
+        self.loop.call_later(seconds, self.transport.abort)
 
     def _gone(self, code, reason):
         message = {"type": "websocket.disconnect", "code": code, "reason": reason}

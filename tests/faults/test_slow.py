@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import os
 import selectors
 import shutil
 import statistics
@@ -11,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from ..rfc6455 import Client
+from ..rfc6455 import Client, close_frame, frame
 from ..server import Server
 from .conftest import LONG
 from .server import eventually
@@ -20,11 +21,12 @@ STUCK = 100 if LONG else 25
 TEXT = "🙂" * 4000  # 16 kB in a frame
 BROADCAST = (50 if LONG else 6) * 2**20  # bytes to each member
 BUFFER = 8 * 2**10  # bytes that the kernel of a client takes; the server's, 4 MiB
-GROWTH = 60 * 2**20  # bytes of memory, at most
+# Bytes of memory, at most; without a bound it would be half as much again.
+GROWTH = (60 if LONG else 32) * 2**20
 
 
 @pytest.fixture
-def server(kind, migrated, tmp_path):
+def chat_server(kind, migrated, tmp_path):
     with Server(
         shutil.copytree(migrated, tmp_path / "data"),
         SERVER=kind,
@@ -91,13 +93,16 @@ def memory(server):
 
 
 def p99(waits):
-    return statistics.quantiles(waits, n=100)[98]
+    return statistics.quantiles(waits, n=100, method="inclusive")[98]
 
 
-def test_members_who_read_nothing_are_let_go_and_cost_next_to_nothing(server):
+def test_members_who_read_nothing_are_let_go_and_cost_next_to_nothing(
+    chat_server,
+):
+    server = chat_server
     with contextlib.ExitStack() as stack:
         [talker] = join(server, "ana", 1)
-        alone = descriptors(server)
+        alone = sockets(server)
         readers = join(server, "bruno", STUCK)
         with Readers(readers):
             usual = p99(broadcast(talker, BROADCAST // 4))
@@ -116,13 +121,38 @@ def test_members_who_read_nothing_are_let_go_and_cost_next_to_nothing(server):
             f"{1000 * usual:.1f} with as many who read"
         )
         assert grown < GROWTH
-        assert p99(waits) < 3 * usual
+        assert p99(waits) < max(3 * usual, 0.1)  # seconds; the machine is shared
         slow = "SELECT count(*) FROM monitor_connection WHERE close_code = 4008"
         eventually(lambda: server.rows(slow) == [(STUCK,)])
         # The sockets are gone, too: nothing waits for what they would have read.
-        eventually(lambda: descriptors(server) < alone + STUCK / 2)
+        eventually(lambda: sockets(server) < alone + STUCK / 2)
 
 
-def descriptors(server):
-    """How many files and sockets the server has open."""
-    return len(list(Path(f"/proc/{server.process.pid}/fd").iterdir()))
+@pytest.mark.parametrize("last", [b"", close_frame()], ids=["silent", "closing"])
+def test_whoever_reads_no_echo_is_gone_soon(server, connect, path, last):
+    before = sockets(server)
+    client = connect(f"/echo/{path}", buffer=BUFFER, timeout=1)
+
+    with contextlib.suppress(TimeoutError):
+        for _ in range(50):
+            client.write(frame("x" * 2 * 10**5))
+        client.write(last)
+
+    # The pings are not answered, or the close is not waited for.
+    connection = server.closed(f"/echo/{path}")
+    assert connection.cause in ("lost", "client")
+    assert (connection.begins, connection.ends) == (1, 1)
+    eventually(lambda: sockets(server) <= before)
+
+
+def sockets(server):
+    """How many sockets the server has open."""
+    opened = Path(f"/proc/{server.process.pid}/fd").iterdir()
+    return sum(link_of(path).startswith("socket:") for path in opened)
+
+
+def link_of(path):
+    try:
+        return os.readlink(path)
+    except FileNotFoundError:  # closed meanwhile
+        return ""
