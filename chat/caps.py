@@ -24,7 +24,8 @@ class Caps:
         """
         address = subscriber(host)
         if self.of_user[user] >= settings.CHAT_MAX_CONNECTIONS:
-            return f"You have {self.of_user[user]:,} connections; close one first."
+            count = f"{self.of_user[user]:,}"
+            return f"Too many of your connections are open ({count}); close one first."
         if self.of_address[address] >= settings.CHAT_MAX_CONNECTIONS_OF_ADDRESS:
             return "Too many connections come from your address."
         self.of_user[user] += 1

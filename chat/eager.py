@@ -8,13 +8,17 @@ def start(coroutine):
     """Run a coroutine until it waits for something; return a task for its rest.
 
     None if nothing is left. Most frames are sent without any waiting, and then a task
-    costs more than the sending.
+    costs more than the sending. What is done at once is done in the caller's context
+    and task, so it is not for a coroutine that begins with a timeout.
     """
     try:
         awaited = coroutine.send(None)
     except StopIteration:
         return None
-    return asyncio.create_task(_go_on(coroutine, awaited))
+    task = asyncio.create_task(_go_on(coroutine, awaited))
+    # A task that is cancelled before it began has not told the coroutine.
+    task.add_done_callback(lambda _: coroutine.close())
+    return task
 
 
 async def _go_on(coroutine, awaited):

@@ -2,8 +2,8 @@
 
 import orjson
 
-# Bytes of a page of history. Servers limit frames, daphne also those that it sends:
-# a few long messages must not make a room that nobody can enter.
+# Bytes of a page of history. Servers limit frames, plain daphne also those that it
+# sends: a few long messages must not make a room that nobody can enter.
 HISTORY_SIZE = 128 * 2**10
 HEARTBEAT = '{"type":"heartbeat"}'
 

@@ -119,8 +119,6 @@ class Ledger:
                 logger.warning("Stored messages of an event loop that has closed")
 
     def _resolve(self, settled):
-        if messages := [o for _, o in settled if isinstance(o, Message)]:
-            self.on_commit(messages)
         for future, outcome in settled:
             if future.done():  # its consumer was cancelled
                 continue
@@ -128,6 +126,10 @@ class Ledger:
                 future.set_exception(outcome)
             else:
                 future.set_result(outcome)
+        # After these, so that no failure of it keeps a sender waiting; they go on only
+        # when it is done.
+        if messages := [o for _, o in settled if isinstance(o, Message)]:
+            self.on_commit(messages)
 
 
 def store(batch):

@@ -20,7 +20,7 @@ def limits():
         Limit(
             "messages of a user",
             _rate(settings.CHAT_RATE),
-            "told when to try again, and let go if it tries before",
+            "told when to try again, and let go if it goes on",
             CloseCode.TOO_FAST,
         ),
         Limit(
@@ -38,7 +38,7 @@ def limits():
         Limit(
             "connections of an address, in a process",
             f"{settings.CHAT_MAX_CONNECTIONS_OF_ADDRESS:,}",
-            "the same; this machine's own addresses are not counted",
+            "the same; loopback addresses are not counted",
             CloseCode.TOO_FAST,
         ),
         Limit("a message", f"{TEXT_LIMIT:,} characters", "refused"),

@@ -72,10 +72,10 @@ class Member:
     def catch_up(self, numbered_frames):
         """Push the changes that this member has not seen, from (rev, frame) pairs."""
         for rev, frame in numbered_frames:
-            if rev > self.seen:
+            if rev > self.seen and not self.leaving:
                 self.push(frame)
                 self.seen = rev
-                if self.unseen is not None:
+                if self.unseen is not None and not self.leaving:
                     self._expect(rev, frame)
 
     def dismiss(self, code, reason, retry_after=None):

@@ -40,9 +40,9 @@ class RoomQuerySet(models.QuerySet):
         pass.
         """
         places = ", ".join(["%s"] * len(ids))
-        lock = ""
-        if connection.features.has_select_for_no_key_update:
-            lock = connection.ops.for_update_sql(no_key=True)
+        # SQLite's transaction has locked everything by its BEGIN IMMEDIATE.
+        is_embedded = connection.vendor == "sqlite"
+        lock = "" if is_embedded else connection.ops.for_update_sql(no_key=True)
         with connection.cursor() as cursor:
             cursor.execute(
                 f"SELECT id, last_seq, last_rev FROM chat_room WHERE id IN ({places}) "
@@ -141,14 +141,16 @@ class MessageQuerySet(models.QuerySet):
         `bulk_create` would ask each field of each of them how to write it, which takes
         longer than writing.
         """
-        moments, ids = (
-            connection.ops.adapt_datetimefield_value,
-            _client_id.get_db_prep_value,
+        field = self.model._meta.get_field
+        author, client_id = (
+            field(name).get_db_prep_save for name in ("author", "client_id")
         )
+        moment = connection.ops.adapt_datetimefield_value
         rows = [
             (
-                *(m.room_id, m.seq, m.rev, m.author_id, m.author_name),
-                *(ids(m.client_id, connection), m.text, moments(m.sent_at)),
+                *(m.room_id, m.seq, m.rev),
+                *(author(m.author_id, connection), m.author_name),
+                *(client_id(m.client_id, connection), m.text, moment(m.sent_at)),
             )
             for m in messages
         ]
@@ -213,6 +215,3 @@ class Message(models.Model):
 
     def __str__(self):
         return f"{self.room_id}/{self.seq}"
-
-
-_client_id = Message._meta.get_field("client_id")

@@ -7,9 +7,10 @@ import time
 import uuid
 from collections import deque
 
+import hypothesis
 import pytest
 from django.contrib.auth import get_user_model
-from hypothesis import HealthCheck, Phase, settings
+from hypothesis import HealthCheck, Phase
 from hypothesis import strategies as st
 from hypothesis.stateful import (
     RuleBasedStateMachine,
@@ -21,7 +22,8 @@ from hypothesis.stateful import (
 from chat import consumers, models
 from chat.consumers import ChatConsumer
 from chat.hub import Hub
-from chat.ledger import ledger
+from chat.ledger import Submission, ledger, store
+from chat.member import Member
 from chat.models import Message, Room
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -38,6 +40,9 @@ class Wire:
     def __init__(self, user, slug):
         self.inbox = asyncio.Queue()
         self.frames = deque()
+        self.is_closed = False  # by the server
+        self.flows = asyncio.Event()  # cleared: nothing is taken from the server
+        self.flows.set()
         scope = {
             "type": "websocket",
             "path": f"/ws/chat/{slug}/",
@@ -59,7 +64,11 @@ class Wire:
 
     async def _send(self, message):
         if message["type"] == "websocket.send":
+            await self.flows.wait()
             self.frames.append(json.loads(message["text"]))
+        elif message["type"] == "websocket.close":
+            self.is_closed = True
+            self.notice()
 
 
 class Client:
@@ -96,6 +105,8 @@ class Client:
             frame = self.wire.frames.popleft()
             getattr(self, frame["type"])(frame)
             count -= 1
+        if self.wire and self.wire.is_closed and not self.wire.frames:
+            self.wire = None
 
     def show(self, seq, text):
         assert self.shown.setdefault(seq, text) == text
@@ -137,13 +148,17 @@ class Client:
         self.show(frame["seq"], frame["message"])
         if not self.resuming:
             self.rev = max(self.rev, self.live)
+            self.wire.say({"type": "seen", "rev": self.rev})
 
     def ack(self, frame):
         assert self.acked.setdefault(frame["client_id"], frame["seq"]) == frame["seq"]
         self.outbox.pop(frame["client_id"], None)
 
     def members(self, frame):
-        pass
+        """Who is there is not asked here."""
+
+    def heartbeat(self, frame):
+        """It lives."""
 
 
 class Histories(RuleBasedStateMachine):
@@ -157,6 +172,7 @@ class Histories(RuleBasedStateMachine):
             for name in ("ana", "ana", "bruno")
         ]
         self.clients = [Client(user) for user in users]
+        self.elsewhere = {}  # text by client_id
         self.loop = asyncio.new_event_loop()
 
     @rule(which=which, text=st.text("abcñ😀", min_size=1, max_size=5))
@@ -168,6 +184,24 @@ class Histories(RuleBasedStateMachine):
         client = self.clients[which]
         if client.written:
             client.send(data.draw(st.sampled_from(list(client.written))))
+
+    @rule(count=st.integers(1, 3))
+    def write_elsewhere(self, count):
+        """Another process stores messages, and its tick is lost."""
+        author = self.clients[-1].user
+        submissions = [
+            Submission(self.room.pk, author.pk, "bruno", "afar", uuid.uuid4(), None)
+            for _ in range(count)
+        ]
+        store(submissions)
+        for submission in submissions:
+            self.elsewhere[str(submission.client_id)] = submission.text
+
+    @rule(which=which, flows=st.booleans())
+    def stall(self, which, flows):
+        """A client stops to take what comes, or goes on."""
+        if wire := self.clients[which].wire:
+            self.run(self.call(wire.flows.set if flows else wire.flows.clear))
 
     @rule(which=which)
     def connect(self, which):
@@ -212,12 +246,13 @@ class Histories(RuleBasedStateMachine):
     @rule()
     def settle(self):
         """Everybody comes back, and says again what was not acknowledged."""
-        for client in self.clients:
-            if not client.wire:
-                self.run(self.call(client.connect, self.room.slug))
         deadline = time.monotonic() + PATIENCE
         while not self.is_settled():
             assert time.monotonic() < deadline, "somebody still waits for something"
+            for client in self.clients:
+                if not client.wire:
+                    self.run(self.call(client.connect, self.room.slug))
+                self.run(self.call(client.wire.flows.set))
             self.run(asyncio.sleep(0.005))
             for client in self.clients:
                 client.take(100)
@@ -234,10 +269,12 @@ class Histories(RuleBasedStateMachine):
         stored = list(Message.objects.filter(room=self.room).order_by("seq"))
         assert [message.seq for message in stored] == list(range(1, len(stored) + 1))
         assert [message.rev for message in stored] == list(range(1, len(stored) + 1))
+        texts = {str(message.client_id): message.text for message in stored}
         written = {k: v for client in self.clients for k, v in client.written.items()}
-        assert {str(message.client_id): message.text for message in stored} == written
+        assert texts == written | self.elsewhere
+        seqs = {str(message.client_id): message.seq for message in stored}
         acked = {k: v for client in self.clients for k, v in client.acked.items()}
-        assert {str(message.client_id): message.seq for message in stored} == acked
+        assert acked == {k: v for k, v in seqs.items() if k not in self.elsewhere}
         for client in self.clients:
             ought = {m.seq: m.text for m in stored if m.seq >= client.first}
             assert client.shown == ought
@@ -268,17 +305,21 @@ class Histories(RuleBasedStateMachine):
         self.loop.close()
 
 
-def test_after_any_history_of_cuts_clients_show_what_the_database_has(monkeypatch):
+def test_after_any_history_of_cuts_clients_show_what_the_database_has(
+    monkeypatch, settings
+):
     # Small, so that a few messages are many pages and passes; a message that is stored
     # when its process is dead is found by the poll of the next.
     monkeypatch.setattr(models, "PAGE", 3)
     monkeypatch.setattr(consumers, "PAGE", 2)
     monkeypatch.setattr(Hub, "PASS", 2)
     monkeypatch.setattr(Hub, "POLL_INTERVAL", 0.05)
+    monkeypatch.setattr(Member, "LIMIT", 8)
+    settings.CHAT_MAX_CONNECTIONS = 10_000  # those of cuts that nobody noticed
 
     run_state_machine_as_test(
         Histories,
-        settings=settings(
+        settings=hypothesis.settings(
             max_examples=EXAMPLES,
             stateful_step_count=STEPS,
             deadline=None,

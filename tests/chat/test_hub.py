@@ -37,6 +37,19 @@ def store_elsewhere(make_user):
     return store
 
 
+async def test_what_another_process_stored_before_comes_before(
+    join, store_elsewhere, monkeypatch
+):
+    monkeypatch.setattr(Hub, "POLL_INTERVAL", 60)
+    ana = await join()
+    await store_elsewhere("from afar", "and again")
+
+    await ana.say("from here")
+
+    heard = [(await ana.hear())["message"] for _ in range(3)]
+    assert heard == ["from afar", "and again", "from here"]
+
+
 async def test_a_tick_brings_what_another_process_stored(
     join, store_elsewhere, monkeypatch
 ):

@@ -64,6 +64,18 @@ async def test_a_message_is_committed_when_its_sender_hears_of_it(ledger, ana, l
     assert (stored.text, stored.author_name) == ("hola", "ana")
 
 
+async def test_whatever_fails_after_the_commit_keeps_no_sender_waiting(ana, lobby):
+    def fail(messages):
+        raise LookupError("the hub is broken")
+
+    ledger = Ledger(on_commit=fail)
+    async with asyncio.timeout(5):
+        message = await ledger.submit(lobby.pk, ana, "hola")
+
+    assert message.seq == 1
+    ledger.stop()
+
+
 async def test_a_used_client_id_returns_what_was_stored_then(
     ledger, commits, ana, lobby
 ):

@@ -101,7 +101,7 @@ async def test_who_acknowledges_is_held_to_it(member, sent):
         await asyncio.sleep(0)
     assert len(sent) == 1000
 
-    for rev in range(1001, 1001 + Member.LIMIT + 1):
+    for rev in range(1001, 1001 + 2 * Member.LIMIT):
         member.catch_up([(rev, "x")])
         await asyncio.sleep(0)
 

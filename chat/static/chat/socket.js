@@ -8,7 +8,7 @@ const SILENCE = 45; // seconds; the server says something every 20
  * Tells its listeners:
  *   "frame"  detail: the object that the server sent
  *   "state"  detail: {state: "connecting" | "open"}
- *                    {state: "offline", retryAt}  comes back by itself
+ *                    {state: "offline", retryAt, reason}  comes back by itself
  *                    {state: "closed", code, reason}  does not
  */
 export class Socket extends EventTarget {
@@ -91,7 +91,8 @@ export class Socket extends EventTarget {
     }
     const delay = 1000 * (this.farewell?.retry_after ?? 0) + 1000 * this.delay(code);
     this.timer = setTimeout(() => this.retry(), delay);
-    this.tell("state", { state: "offline", retryAt: Date.now() + delay });
+    const why = this.farewell?.reason;
+    this.tell("state", { state: "offline", retryAt: Date.now() + delay, reason: why });
   }
 
   /** Full jitter: clients that were cut off together do not come back together. */

@@ -20,15 +20,15 @@ export class Status {
     this.pill.dataset.state = state;
     if (changed) this.pill.textContent = state;
     if (state === "connected") this.notice.hidden = true;
-    if (state === "offline") this.showOffline(retryAt);
+    if (state === "offline") this.showOffline(retryAt, reason);
     if (state === "closed") this.showClosed(code, reason);
   }
 
-  showOffline(retryAt) {
+  showOffline(retryAt, reason = "Connection lost.") {
     const text = document.createElement("span");
     const tick = () => {
       const seconds = Math.max(0, Math.ceil((retryAt - Date.now()) / 1000));
-      text.textContent = `Connection lost. Trying again in ${seconds} s; what you write meanwhile sends itself.`;
+      text.textContent = `${reason} Trying again in ${seconds} s; what you write meanwhile sends itself.`;
     };
     tick();
     // Not announced every second: the pill's role "status" has said it.
