@@ -91,7 +91,8 @@ class Spoken:
         """Milliseconds in which `percent` % of the messages were with everybody."""
         if len(self.waits) < 2:
             return self.waits[0] / 1e6
-        return statistics.quantiles(self.waits, n=100)[percent - 1] / 1e6
+        within = statistics.quantiles(self.waits, n=100, method="inclusive")
+        return within[percent - 1] / 1e6
 
 
 class Rooms:

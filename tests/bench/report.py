@@ -39,7 +39,7 @@ CHATS = """\
 |---|---|
 | tutorial | what Channels' tutorial does, for logged-in users; nothing is stored |
 | socketio-rooms | python-socketio's rooms, `AsyncServer`; it stores nothing |
-| chat | ours, as `manage.py up` runs it: committed before anybody gets it |
+| chat | ours as `manage.py up` runs it, on its own protocols for daphne and uvicorn |
 | recorded-chat | the same with the monitor switched on |
 """
 APPLICATIONS = """\
@@ -278,7 +278,8 @@ def rooms_section(results):
 
 In each room one member says {TEXT_SIZE} bytes, and again as soon as all members have
 them; in the largest at most ten times a second. CPU is all that the server's process
-used until everything was stored, divided by deliveries (messages times members). p50
+used until everything was stored, less what it uses idle, divided by deliveries
+(messages times members). p50
 and p99 are of the time until the last member has a message; "ack" is the time until a
 lone sender is told that a message is stored.
 

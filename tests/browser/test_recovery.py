@@ -142,6 +142,23 @@ def test_pages_come_back_after_a_restart_and_send_what_was_written_meanwhile(
     assert olga.evaluate("window.sameDocument") is True
 
 
+def test_one_tab_too_many_is_told_why_and_may_enter_when_another_has_closed(
+    own_server, page_of
+):
+    own_server.stop()
+    own_server.environment["CHAT_MAX_CONNECTIONS"] = "1"
+    own_server.start()
+    first, second = page_of("ana", at=own_server), page_of("ana", at=own_server)
+    enter(first)
+
+    second.goto("/rooms/lobby/")
+    expect(second.get_by_text("close one first. Trying again in")).to_be_visible()
+    first.close()
+    second.get_by_role("button", name="Retry now").click()
+
+    expect_connected(second)
+
+
 def test_an_outbox_of_fifty_goes_out_in_order_and_never_too_fast(
     own_server, page_of, tolerate
 ):
