@@ -21,8 +21,8 @@ PACKAGES = (
 RECORDING = """\
 # Benchmarks of the recording
 
-What recording costs, measured side by side. `make bench` makes this page anew, and that
-of [the chat](benchmarks-chat.md); `make bench ONLY=echo` measures one part (echo,
+What recording costs, measured side by side. `make bench` makes this page anew, and
+`benchmarks-chat.md` for the chat; `make bench ONLY=echo` measures one part (echo,
 memory, drain, journeys, rooms or joins) and prints it. Each figure is the median of all
 rounds, with the least and the most in brackets. In a round every variant has its turn,
 on a server and data of its own, before the next round begins; what is compared with

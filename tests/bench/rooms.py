@@ -20,7 +20,7 @@ ROUNDS = 5
 SECONDS = 2.5
 WARM_UP = 0.5
 IDLE = 0.3  # seconds without a word
-SETTLE = 1.0  # seconds after so many have joined
+SETTLE = 1.0  # seconds after so many have joined, or have been counted
 USERS = 50
 ACKNOWLEDGEMENTS = 200
 NO_LIMIT = "1000000"
@@ -106,6 +106,7 @@ def measure(kind, name, case, migrated, cookies):
         load = Rooms(rooms)
         sent += load.run(WARM_UP, case.rate).messages
         server.wait_for_events(receive=sent)
+        time.sleep(SETTLE)
         cpu = server.measured.cpu()
         time.sleep(IDLE)
         idle = (server.measured.cpu() - cpu) / IDLE
