@@ -157,6 +157,9 @@ class Client:
     def members(self, frame):
         """Who is there is not asked here."""
 
+    def error(self, frame):
+        raise AssertionError(frame)
+
     def heartbeat(self, frame):
         """It lives."""
 
@@ -315,6 +318,7 @@ def test_after_any_history_of_cuts_clients_show_what_the_database_has(
     monkeypatch.setattr(Hub, "PASS", 2)
     monkeypatch.setattr(Hub, "POLL_INTERVAL", 0.05)
     monkeypatch.setattr(Member, "LIMIT", 8)
+    monkeypatch.setattr(consumers, "QUESTION_RATE", 100_000.0)
     settings.CHAT_MAX_CONNECTIONS = 10_000  # those of cuts that nobody noticed
 
     run_state_machine_as_test(
