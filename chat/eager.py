@@ -7,8 +7,8 @@ import types
 def start(coroutine):
     """Run a coroutine until it waits for something; return a task for its rest.
 
-    None if nothing is left. Most frames are sent without any waiting, and then a task
-    costs more than the sending. What is done at once is done in the caller's context
+    None if nothing is left. Most frames are sent without any waiting, and a task for
+    each would be for nothing. What is done at once is done in the caller's context
     and task, so it is not for a coroutine that begins with a timeout.
     """
     try:

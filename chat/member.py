@@ -35,7 +35,7 @@ class Member:
         # it does not acknowledge any.
         self.unseen = None
         self.unseen_size = 0  # bytes
-        # Of messages and their sizes. Nearly always empty, and an empty deque has 600
+        # Of messages and their sizes. Nearly always empty, and an empty deque has 760
         # bytes.
         self.waiting = []
         self.size = 0  # bytes waiting

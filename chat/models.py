@@ -28,8 +28,8 @@ class RoomQuerySet(models.QuerySet):
         return self.order_by(F("last_at").desc(nulls_last=True), "slug")
 
     def place(self, slug):
-        """Return `(pk, slug, last_rev)` of a room; a whole `Room` has ten times the
-        size, and every member keeps one. Raises `Room.DoesNotExist`."""
+        """Return `(pk, slug, last_rev)` of a room; every member keeps one, and a
+        whole `Room` is larger. Raises `Room.DoesNotExist`."""
         return self.values_list("pk", "slug", "last_rev", named=True).get(slug=slug)
 
     def heads(self, ids):

@@ -6,8 +6,8 @@ from channels.sessions import InstanceSessionWrapper, SessionMiddleware
 class SocketSessionMiddleware(SessionMiddleware):
     """Channels' sessions, without its `send`.
 
-    For every frame that one asks the session whether it changed, which is a tenth of
-    what a frame costs, and saves it with HTTP responses only.
+    For every frame that one asks the session whether it changed, and then saves it with
+    HTTP responses only.
     """
 
     async def __call__(self, scope, receive, send):

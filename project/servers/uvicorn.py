@@ -32,7 +32,7 @@ def run(listener, application, say_goodbye):
         access_log=False,
         ws=Protocol,
         ws_max_size=LARGEST_FRAME,
-        # It would keep some 300 kB for each connection, and compress each frame anew
+        # It would keep a compressor for each connection, and compress each frame anew
         # for each member of a room. Daphne does not offer it either.
         ws_per_message_deflate=False,
         ws_ping_interval=PING_INTERVAL,
