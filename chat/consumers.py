@@ -15,6 +15,7 @@ from . import frames
 from .caps import Caps
 from .codes import CloseCode
 from .hub import local_hub
+from .identity import identity_of
 from .incoming import (
     Refused,
     after_of,
@@ -46,6 +47,7 @@ class ChatConsumer(AsyncWebsocketConsumer):
     member = None
     counted = None  # the user and the host, once they are counted
     monitor_control_frames = frozenset({"seen"})  # counted, not kept
+    monitor_heartbeat = frames.HEARTBEAT  # not even counted
 
     async def __call__(self, scope, receive, send):
         """Serve one connection.
@@ -103,7 +105,8 @@ class ChatConsumer(AsyncWebsocketConsumer):
         seen = max([room.last_rev, *(message.rev for message in messages)])
 
         await self.accept()
-        self.member = Member(room, self.scope["user"].get_username(), self.base_send)
+        username, identity = self.scope["user"].get_username(), identity_of(self.scope)
+        self.member = Member(room, username, self.base_send, identity)
         self.member.push(frames.history(messages, more, room.slug, rev=seen))
         local_hub().join(self.member, seen=seen)
 
@@ -208,3 +211,8 @@ class ChatConsumer(AsyncWebsocketConsumer):
     def monitor_farewell(code, reason):
         """The last frame before the monitor closes the connection."""
         return frames.bye(code, reason)
+
+    @staticmethod
+    def monitor_notice(text):
+        """What staff tell the users of a connection."""
+        return frames.notice(text)

@@ -3,10 +3,13 @@
 import asyncio
 import weakref
 from dataclasses import dataclass, field
+from importlib import import_module
+
+from django.conf import settings
 
 from monitor import presence
 
-from . import frames
+from . import frames, identity
 from .codes import CloseCode
 from .errand import Errand
 from .models import Message
@@ -15,6 +18,7 @@ from .ticks import Ticks
 
 GROUP = "chat"
 TICK = "chat.tick"
+LOGGED_OUT = "You are logged out; log in again."
 
 
 @dataclass(eq=False, slots=True)
@@ -88,6 +92,7 @@ class Hub:
     POLL_INTERVAL = 2.0  # seconds; heals a lost tick
     ROLL_INTERVAL = 10.0  # seconds; a process that died sends no tick
     ROLL_PAUSE = 0.25  # seconds between two roll calls
+    LOGIN_INTERVAL = 15.0  # seconds; an open socket does not hear of a logout
     HEARTBEAT_INTERVAL = 20.0  # seconds; a page that misses two reconnects
     # What one pass brings to a room, well below what may wait for a member.
     PASS = 100  # messages
@@ -97,6 +102,7 @@ class Hub:
         self.rooms = {}
         self.stale = set()
         self.delivery = Errand(self._deliver)
+        self.login_check = Errand(self._check_logins)
         self.roll_call = Errand(self._call_roll, pause=self.ROLL_PAUSE)
         self.ticks = Ticks([GROUP, presence.GROUP], self._on_tick)
         self.pollers = []
@@ -177,6 +183,16 @@ class Hub:
             names = None if present is None else room.present(present)
             room.call(frames.members(names))
 
+    async def _check_logins(self):
+        """Close the sockets of those who have logged out, or may not come any more."""
+        members = [member for room in self.rooms.values() for member in room.members]
+        identities = {member.identity for member in members if member.identity}
+        store = import_module(settings.SESSION_ENGINE).SessionStore
+        ended = await reader.ask(identity.ended, identities, store)
+        for member in members:
+            if member.identity in ended:
+                member.dismiss(CloseCode.SIGNED_OUT, LOGGED_OUT)
+
     async def say_goodbye(self, code, reason):
         """Close every member's socket, and wait until that is sent."""
         rooms = list(self.rooms.values())
@@ -197,12 +213,14 @@ class Hub:
             asyncio.create_task(_every(self.POLL_INTERVAL, self._look_everywhere)),
             asyncio.create_task(_every(self.ROLL_INTERVAL, self.roll_call.ask)),
             asyncio.create_task(_every(self.HEARTBEAT_INTERVAL, self._beat)),
+            asyncio.create_task(_every(self.LOGIN_INTERVAL, self.login_check.ask)),
         ]
 
     def _stop(self):
         self.ticks.stop()
         self.delivery.cancel()
         self.roll_call.cancel()
+        self.login_check.cancel()
         for poller in self.pollers:
             poller.cancel()
         self.pollers = []

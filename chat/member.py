@@ -20,14 +20,15 @@ class Member:
 
     __slots__ = (
         *("room", "username", "send", "seen", "unseen", "unseen_size", "waiting"),
-        *("size", "writer", "leaving", "taken", "taken_before"),
+        *("size", "writer", "leaving", "taken", "taken_before", "identity"),
     )
 
     LIMIT = 256  # frames waiting
     SIZE_LIMIT = 256 * 2**10  # bytes of them
 
-    def __init__(self, room, username, send):
+    def __init__(self, room, username, send, identity=None):
         self.room = room
+        self.identity = identity  # the login that lets it be here; None: another way
         self.username = username
         self.send = send
         self.seen = 0  # rev of the last change pushed
