@@ -54,6 +54,11 @@ def members(names):
     return _encode({"type": "members", "members": names})
 
 
+def notice(text):
+    """A word of staff to whoever is connected; not stored."""
+    return _encode({"type": "notice", "text": text})
+
+
 def whoami(facts):
     """What the server knows of this connection."""
     return _encode({"type": "whoami", "scope": facts})

@@ -14,9 +14,11 @@ class MonitorConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
-        from .checks import check_setup  # needs the models
+        from .checks import check_setup  # these need the models
+        from .doctor import check_surroundings
 
         checks.register(check_setup, "monitor")
+        checks.register(check_surroundings, "monitor", deploy=True)
         # Not a migration: permissions do not exist before this signal.
         post_migrate.connect(make_groups, sender=self)
         user_logged_in.connect(note_login, dispatch_uid="monitor.note_login")

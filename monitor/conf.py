@@ -36,6 +36,7 @@ class Settings:
     SESSION_KEYS: list[str] = []  # session keys whose values may be kept
     HEARTBEAT_INTERVAL = 5.0  # seconds
     LEASE = 15.0  # seconds after the last heartbeat that a process counts as alive
+    LOST_AFTER = 600.0  # seconds after the last heartbeat until nobody waits for it
     LIVE_ROWS = 250  # connections shown on the dashboard
     FEED_ROWS = 100  # events shown on the dashboard
     PERMISSION_INTERVAL = 15.0  # seconds between two checks on an open dashboard
@@ -118,6 +119,7 @@ _KINDS: dict[str, tuple[Callable[[Any], bool], str]] = {
     "SESSION_KEYS": (_are_texts, "a list of keys, such as ['theme']"),
     "HEARTBEAT_INTERVAL": _SECONDS,
     "LEASE": _SECONDS,
+    "LOST_AFTER": _SECONDS,
     "LIVE_ROWS": _ROWS,
     "FEED_ROWS": _ROWS,
     "PERMISSION_INTERVAL": _SECONDS,

@@ -10,11 +10,12 @@ from django.db import DEFAULT_DB_ALIAS, router
 
 VIEW = (
     *("view_process", "view_connection", "view_event", "view_action", "view_gap"),
-    *("view_trace", "view_capturepolicy"),
+    *("view_trace", "view_capturepolicy", "view_block"),
 )
 OPERATE = (
     *("view_payload", "disconnect_connection", "add_trace", "change_trace"),
     *("add_capturepolicy", "change_capturepolicy", "delete_capturepolicy"),
+    *("log_out_user", "send_notice", "add_block", "change_block", "drain_process"),
 )
 GROUPS = {
     "Monitor viewers": VIEW,

@@ -27,6 +27,12 @@ class ProcessQuerySet(models.QuerySet["Process"]):
         lease = timedelta(seconds=settings.LEASE)
         return self.filter(stopped_at=None, seen_at__gt=Now() - lease)
 
+    def given_up(self) -> ProcessQuerySet:
+        """Processes that have not stopped, and of which nothing was heard for so
+        long that nobody waits for them any more."""
+        patience = timedelta(seconds=settings.LOST_AFTER)
+        return self.filter(stopped_at=None, seen_at__lt=Now() - patience)
+
 
 class Process(models.Model):
     """One server process, its heartbeat, and what it says of its own recording."""
@@ -52,6 +58,14 @@ class Process(models.Model):
     failures = models.BigIntegerField(_("recording failures"), default=0)
     set_aside = models.BigIntegerField(_("rows set aside"), default=0)
     shed = models.BigIntegerField(_("texts left out of a full journal"), default=0)
+    drift = models.BigIntegerField(
+        _("rows mended"),
+        default=0,
+        help_text=_("Open rows without a connection, and connections without one."),
+    )
+    setup = models.JSONField(
+        _("set-up"), default=dict, help_text=_("How it was started; see the doctor.")
+    )
     stored_seq = models.BigIntegerField(
         _("last event stored"),
         default=0,
@@ -64,6 +78,7 @@ class Process(models.Model):
         verbose_name = _("process")
         verbose_name_plural = _("processes")
         ordering = ["-started_at"]
+        permissions = [("drain_process", _("Can drain and stop a process"))]
 
     def __str__(self) -> str:
         return self.name
@@ -158,6 +173,8 @@ class Connection(models.Model):
         ordering = ["-opened_at"]
         permissions = [
             ("disconnect_connection", _("Can disconnect a connection")),
+            ("log_out_user", _("Can log the user of a connection out")),
+            ("send_notice", _("Can send a notice to users")),
         ]
         indexes = [
             models.Index(fields=["-opened_at"], name="monitor_connection_opened"),
@@ -450,28 +467,115 @@ class Trace(models.Model):
         return f"{self.get_kind_display()} {self.value}"
 
 
+class BlockQuerySet(models.QuerySet["Block"]):
+    def in_force(self) -> BlockQuerySet:
+        """Blocks that were neither lifted nor are over, by the database's clock."""
+        endless, not_over = models.Q(ends_at=None), models.Q(ends_at__gt=Now())
+        return self.filter(endless | not_over, lifted_at=None)
+
+
+class Block(models.Model):
+    """Somebody, or a network, that may not open a websocket for a while."""
+
+    class Kind(models.TextChoices):
+        USER = "user", _("user")
+        NETWORK = "network", _("address or network")
+
+    kind = models.CharField(_("kind"), max_length=20, choices=Kind.choices)
+    value = models.CharField(
+        _("who"),
+        max_length=255,
+        help_text=_(
+            "A user's name, an IP address such as 192.0.2.7, or a network such as "
+            "192.0.2.0/24."
+        ),
+    )
+    reason = models.CharField(
+        _("reason"), max_length=120, help_text=_("Whoever is blocked will read it.")
+    )
+    asked_by = models.ForeignKey(
+        django_settings.AUTH_USER_MODEL,
+        models.SET_NULL,
+        null=True,
+        related_name="+",
+        verbose_name=_("asked by"),
+    )
+    asked_by_name = models.CharField(_("asked by"), max_length=255)
+    began_at = models.DateTimeField(_("began"), auto_now_add=True)
+    ends_at = models.DateTimeField(_("ends"), null=True, blank=True)
+    lifted_at = models.DateTimeField(_("lifted"), null=True, blank=True)
+    lifted_by_name = models.CharField(_("lifted by"), max_length=255, blank=True)
+
+    objects = BlockQuerySet.as_manager()
+
+    class Meta:
+        verbose_name = _("block")
+        verbose_name_plural = _("blocks")
+        ordering = ["-began_at"]
+        indexes = [
+            models.Index(
+                fields=["ends_at"],
+                condition=models.Q(lifted_at=None),
+                name="monitor_block_not_lifted",
+            )
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.get_kind_display()} {self.value}"
+
+
 class ActionQuerySet(models.QuerySet["Action"]):
-    def pending_at(self, process_id: uuid.UUID) -> ActionQuerySet:
-        """What staff asked of the connections that a process holds."""
-        return self.filter(
-            result=Action.Result.PENDING, connection__process_id=process_id
-        )
+    def unanswered(self) -> ActionQuerySet:
+        """What nobody has carried out, given up ones included."""
+        return self.filter(result__in=[Action.Result.PENDING, Action.Result.NO_ANSWER])
+
+    def asked_of(self, process_id: uuid.UUID) -> ActionQuerySet:
+        """What a process is still to do: what staff asked of the connections that it
+        holds, or of itself. Not after an hour: nobody waits for it any more."""
+        recent = Now() - Action.FORGOTTEN_AFTER
+        return self.unanswered().filter(process_id=process_id, asked_at__gt=recent)
+
+    def overdue(self) -> ActionQuerySet:
+        """What should have been answered by now, by the database's clock."""
+        unheard = models.Q(answer_by=None, asked_at__lt=Now() - Action.ANSWER_WITHIN)
+        late = models.Q(answer_by__lt=Now())
+        return self.filter(unheard | late, result=Action.Result.PENDING)
 
 
 class Action(models.Model):
-    """What staff asked for, and what came of it: command queue and audit log."""
+    """What staff asked of one connection or process, and what came of it.
+
+    Command queue and audit log at once. What was asked together has the same `order`.
+    """
+
+    ANSWER_WITHIN = timedelta(seconds=5)
+    FORGOTTEN_AFTER = timedelta(hours=1)
 
     class Kind(models.TextChoices):
         DISCONNECT = "disconnect", _("disconnect")
+        LOG_OUT = "log_out", _("log out")
+        NOTICE = "notice", _("notice")
+        DRAIN = "drain", _("drain")
 
     class Result(models.TextChoices):
         PENDING = "pending", _("pending")
         DONE = "done", _("done")
         GONE = "gone", _("already gone")
         FAILED = "failed", _("failed")
+        NO_ANSWER = "no_answer", _("no answer")
 
     id = models.UUIDField(primary_key=True, default=time_ordered_uuid, editable=False)
+    order = models.UUIDField(_("order"), default=time_ordered_uuid, db_index=True)
     kind = models.CharField(_("kind"), max_length=20, choices=Kind.choices)
+    process = models.ForeignKey(
+        Process,
+        models.SET_NULL,
+        null=True,
+        related_name="actions",
+        verbose_name=_("process"),
+        db_constraint=False,
+        db_index=False,  # a smaller one is below
+    )
     connection = models.ForeignKey(
         Connection,
         models.SET_NULL,
@@ -481,7 +585,9 @@ class Action(models.Model):
         db_constraint=False,
     )
     target = models.CharField(
-        _("target"), max_length=500, help_text=_("The connection, in words.")
+        _("target"),
+        max_length=500,
+        help_text=_("The connection or the process, in words."),
     )
     asked_by = models.ForeignKey(
         django_settings.AUTH_USER_MODEL,
@@ -492,7 +598,13 @@ class Action(models.Model):
     )
     asked_by_name = models.CharField(_("asked by"), max_length=255)
     asked_at = models.DateTimeField(_("asked"), auto_now_add=True)
-    reason = models.CharField(_("reason"), max_length=120)
+    answer_by = models.DateTimeField(
+        _("answer by"),
+        null=True,
+        blank=True,
+        help_text=_("Until when the process that has heard of it will be done."),
+    )
+    reason = models.CharField(_("reason"), max_length=500)
     result = models.CharField(
         _("result"), max_length=20, choices=Result.choices, default=Result.PENDING
     )
@@ -507,9 +619,9 @@ class Action(models.Model):
         ordering = ["-asked_at"]
         indexes = [
             models.Index(
-                fields=["result"],
-                condition=models.Q(result="pending"),
-                name="monitor_action_pending",
+                fields=["process"],
+                condition=models.Q(result__in=["pending", "no_answer"]),
+                name="monitor_action_unanswered",
             )
         ]
 

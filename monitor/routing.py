@@ -20,11 +20,16 @@ class MonitorRouter(URLRouter):
     a route is shown is its `name=`, or else its pattern; of routers in one another,
     the innermost.
 
-    Three attributes of a consumer class are heard: `monitor_frames = False` records
+    Somebody whom staff have blocked does not reach the consumer.
+
+    Five attributes of a consumer class are heard: `monitor_frames = False` records
     its connections but not their messages; `monitor_control_frames` names the values
-    of `type` by which JSON frames are only counted; `monitor_farewell(code, reason)`, a
-    static method, returns the text of a last frame to send before the monitor closes
-    a connection (without it, a client gets code and reason only).
+    of `type` by which JSON frames are only counted; `monitor_heartbeat` is the text of
+    a frame that the server sends to everybody now and then, which is not even counted;
+    `monitor_farewell(code, reason)`, a static method, returns the text of a last frame
+    to send before the monitor closes a connection (without it, a client gets code and
+    reason only); and `monitor_notice(text)`, another one, returns the text of the frame
+    that brings a notice of staff (without it, none can be sent).
     """
 
     def __init__(self, routes: list[Any]) -> None:
@@ -46,11 +51,14 @@ class MonitorRouter(URLRouter):
             app = self.inner.get(id(route), route.callback)
             if recorder := scope.get("monitor"):
                 recorder.routed(route, inner)
+                if not _is_router(app) and (block := recorder.block()):
+                    await receive()
+                    return await recorder.turn_away(block)
             try:
                 return await app(inner, receive, send)
             except Resolver404:
                 # A nested router has no such path; the next route may have it.
-                if not getattr(route.callback, "_path_routing", False):
+                if not _is_router(route.callback):
                     raise
 
         await self._no_route(scope, send)
@@ -63,6 +71,10 @@ class MonitorRouter(URLRouter):
 
         note_refusal(scope, "unknown path")
         await send({"type": "websocket.close"})
+
+
+def _is_router(app: Any) -> bool:
+    return getattr(app, "_path_routing", False)
 
 
 def _remaining_path(scope: dict[str, Any]) -> str | None:

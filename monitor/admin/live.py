@@ -11,7 +11,7 @@ from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse
 from django.urls import path
 
-from monitor.dashboard import pages, tracing
+from monitor.dashboard import asking, pages, tracing
 from monitor.models import Live
 
 from .readonly import ReadOnlyAdmin
@@ -36,6 +36,9 @@ class LiveAdmin(ReadOnlyAdmin):
                 view(self.disconnect_asked),
                 name="monitor_live_disconnect",
             ),
+            path("setup/", view(self.setup), name="monitor_live_setup"),
+            path("ask/", view(self.asking), name="monitor_live_ask"),
+            path("orders/<uuid:pk>/", view(self.order), name="monitor_live_order"),
             path("<uuid:pk>/", view(self.one_page), name="monitor_live_connection"),
             path(
                 "<uuid:pk>/actions/",
@@ -66,6 +69,17 @@ class LiveAdmin(ReadOnlyAdmin):
     def disconnect_asked(self, request: HttpRequest) -> HttpResponse:
         _demand("disconnect_connection", request)
         return pages.disconnect(request)
+
+    def setup(self, request: HttpRequest) -> HttpResponse:
+        _demand("view_process", request)
+        return pages.setup(request, self._context(request))
+
+    def asking(self, request: HttpRequest) -> HttpResponse:
+        return asking.ask(request, self._context(request))
+
+    def order(self, request: HttpRequest, pk: UUID) -> HttpResponse:
+        _demand("view_action", request)
+        return asking.order(request, pk, self._context(request))
 
     def trace_asked(self, request: HttpRequest, pk: UUID) -> HttpResponse:
         _demand("add_trace", request)

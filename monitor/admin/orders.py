@@ -1,4 +1,4 @@
-"""What staff want to be kept: traces and capture policies."""
+"""What staff want to be kept, and kept out: traces, capture policies and blocks."""
 
 from __future__ import annotations
 
@@ -8,15 +8,17 @@ from django.contrib import admin, messages
 from django.contrib.admin.utils import unquote
 from django.db import transaction
 from django.db.models import QuerySet
+from django.db.models.functions import Now
 from django.http import HttpRequest, HttpResponse
+from django.utils import timezone
 from django.utils.html import escape
 from django.utils.text import Truncator
 from django.utils.translation import gettext, ngettext
 from django.utils.translation import gettext_lazy as _
 
-from monitor.dashboard import figures, policies, traces, tracing
-from monitor.dashboard.forms import CapturePolicyForm, TraceForm
-from monitor.models import CapturePolicy, Trace
+from monitor.dashboard import asking, figures, policies, traces, tracing
+from monitor.dashboard.forms import BlockForm, CapturePolicyForm, TraceForm
+from monitor.models import Block, CapturePolicy, Trace
 from monitor.processes.commands import announce
 
 from .readonly import KeptWholeAdmin
@@ -134,6 +136,74 @@ class TraceAdmin(KeptWholeAdmin):
     @admin.display(description=_("size"))
     def size(self, trace: Trace) -> str:
         return traces.progress(trace)
+
+
+@admin.register(Block)
+class BlockAdmin(KeptWholeAdmin):
+    """Blocks are made and lifted; whom they are about is never changed."""
+
+    form = BlockForm
+    list_display = ["value", "kind", "state", "reason", "asked_by_name", "began"]
+    list_filter = ["kind", "began_at"]
+    date_hierarchy = "began_at"
+    search_fields = ["value", "reason", "asked_by_name"]
+    fields = ["kind", "value", "seconds", "reason"]
+    actions = ["lift_chosen"]
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return request.user.has_perm("monitor.add_block")
+
+    def has_lift_permission(self, request: HttpRequest) -> bool:
+        """Asked for by the action below."""
+        return request.user.has_perm("monitor.change_block")
+
+    def get_fields(self, request: HttpRequest, obj: Block | None = None) -> Any:
+        if obj is None:
+            return super().get_fields(request)
+        return [
+            *("kind", "value", "state", "reason", "asked_by_name", "began"),
+            *("ends", "lifted"),
+        ]
+
+    def save_model(
+        self, request: HttpRequest, obj: Block, form: Any, change: bool
+    ) -> None:
+        asking.sign(obj, request.user)
+        super().save_model(request, obj, form, change)
+        transaction.on_commit(announce)
+
+    @admin.action(description=_("Lift the chosen blocks"), permissions=["lift"])
+    def lift_chosen(self, request: HttpRequest, chosen: QuerySet[Block]) -> None:
+        name = request.user.get_username()
+        count = chosen.in_force().update(lifted_at=Now(), lifted_by_name=name)  # type: ignore[attr-defined]
+        text = ngettext("Lifted %d block.", "Lifted %d blocks.", count)
+        messages.success(request, text % count)
+        transaction.on_commit(announce)
+
+    @admin.display(description=_("state"))
+    def state(self, block: Block) -> str:
+        if block.lifted_at:
+            return gettext("✕ lifted")
+        if block.ends_at is None:
+            return gettext("● in force, for ever")
+        left = block.ends_at - timezone.now()
+        if left.total_seconds() <= 0:
+            return gettext("✕ over")
+        return gettext("● in force for another %s") % figures.duration(left)
+
+    @admin.display(description=_("began"), ordering="began_at")
+    def began(self, block: Block) -> str:
+        return figures.moment(block.began_at)
+
+    @admin.display(description=_("ends"))
+    def ends(self, block: Block) -> str:
+        return figures.moment(block.ends_at) if block.ends_at else gettext("never")
+
+    @admin.display(description=_("lifted"))
+    def lifted(self, block: Block) -> str:
+        if block.lifted_at is None:
+            return "–"
+        return f"{figures.moment(block.lifted_at)}, {block.lifted_by_name}"
 
 
 @admin.register(CapturePolicy)

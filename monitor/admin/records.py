@@ -308,13 +308,18 @@ class ActionAdmin(KeptWholeAdmin):
     search_fields = ["target", "asked_by_name", "reason", "detail"]
     date_hierarchy = "asked_at"
     fields = [
-        *("asked", "asked_by_name", "kind", "target", "connection_page", "reason"),
-        *("result", "detail", "finished_at"),
+        *("asked", "asked_by_name", "kind", "target", "connection_page", "process"),
+        *("reason", "result", "detail", "finished_at", "asked_together"),
     ]
 
     @admin.display(description=_("asked"), ordering="asked_at")
     def asked(self, action: Action) -> str:
         return figures.moment(action.asked_at)
+
+    @admin.display(description=_("asked together"))
+    def asked_together(self, action: Action) -> str:
+        url = reverse("admin:monitor_live_order", args=[action.order])
+        return format_html('<a href="{}">{}</a>', url, gettext("What came of it"))
 
     @admin.display(description=_("connection"))
     def connection_page(self, action: Action) -> str:

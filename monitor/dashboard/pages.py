@@ -7,23 +7,23 @@ import uuid
 from typing import Any
 
 from django.contrib import messages
-from django.http import Http404, HttpRequest, HttpResponse
+from django.core.checks import ERROR
+from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse
-from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
 from django.views.decorators.http import require_GET, require_POST
 
+from monitor import doctor
 from monitor.conf import settings
 from monitor.limits import Limit, limits
 from monitor.models import Action, Connection
-from monitor.processes.commands import announce
 from monitor.scope import clean
 
-from . import facts, figures, tracing
+from . import asking, facts, figures, tracing
 from .board import sections
-from .forms import LARGEST
+from .forms import LARGEST, REASON_LIMIT, uuids
 from .viewer import Viewer
 
 logger = logging.getLogger("channelscope.monitor")
@@ -34,7 +34,6 @@ TRACE_MINUTES = {
     60: gettext_lazy("1 hour"),
     1440: gettext_lazy("24 hours"),
 }
-REASON_LIMIT = 120  # characters; a close frame takes 123 bytes (RFC 6455, 5.5)
 Context = dict[str, Any]
 
 
@@ -53,6 +52,7 @@ def live(request: HttpRequest, context: Context) -> HttpResponse:
             "limits": _limits(),
             "may_disconnect": viewer.may("disconnect_connection"),
             "may_trace": viewer.may("add_trace"),
+            "may_drain": viewer.may("drain_process"),
             "may_stop": viewer.may("change_trace"),
         },
     )
@@ -98,8 +98,26 @@ def connection(request: HttpRequest, pk: uuid.UUID, context: Context) -> HttpRes
             "asked_by": _asked_by(actions),
             "reason_limit": REASON_LIMIT,
             "may_disconnect": viewer.may("disconnect_connection"),
+            "others": asking.others(connection) if _may_act(viewer) else [],
         },
     )
+
+
+@require_GET
+def setup(request: HttpRequest, context: Context) -> HttpResponse:
+    """What of the set-up will go wrong, and how to mend it."""
+    found = [
+        {"is_error": message.level >= ERROR, "message": message}
+        for message in doctor.examine()
+    ]
+    title = _("Set-up")
+    return render(
+        request, "monitor/setup.html", {**context, "title": title, "found": found}
+    )
+
+
+def _may_act(viewer: Viewer) -> bool:
+    return any(map(viewer.may, asking.PERMISSIONS.values()))
 
 
 @require_GET
@@ -119,7 +137,7 @@ def actions(request: HttpRequest, pk: uuid.UUID) -> HttpResponse:
 def disconnect(request: HttpRequest) -> HttpResponse:
     """Ask for connections to be closed: an action for each, with the reason."""
     reason = " ".join(clean(request.POST.get("reason", "")).split())
-    keys = _uuids(request.POST.getlist("connection"))
+    keys = uuids(request.POST.getlist("connection"))
     found = list(Connection.objects.filter(pk__in=keys).select_related("process"))
     back = request.POST.get("next") == "connection" and len(found) == 1
     place = (
@@ -133,10 +151,7 @@ def disconnect(request: HttpRequest) -> HttpResponse:
         text = _("Give a reason of at most %d characters; the user will read it.")
         messages.error(request, text % REASON_LIMIT)
     else:
-        Action.objects.bulk_create(
-            _action(connection, reason, request.user) for connection in found
-        )
-        announce()
+        asking.disconnect(found, reason, request.user)
         text = ngettext(
             "Asked for %d connection to be closed.",
             "Asked for %d connections to be closed.",
@@ -144,27 +159,6 @@ def disconnect(request: HttpRequest) -> HttpResponse:
         )
         messages.success(request, text % len(found))
     return redirect(place)
-
-
-def _action(connection: Connection, reason: str, user: Any) -> Action:
-    gone = connection.closed_at or connection.process.stopped_at
-    return Action(
-        kind=Action.Kind.DISCONNECT,
-        connection=connection,
-        target=f"{connection} ({connection.client})"[:500],
-        asked_by=user,
-        asked_by_name=user.get_username(),
-        reason=reason,
-        result=Action.Result.GONE if gone else Action.Result.PENDING,
-        finished_at=timezone.now() if gone else None,
-    )
-
-
-def _uuids(texts: list[str]) -> list[uuid.UUID]:
-    try:
-        return [uuid.UUID(text) for text in texts]
-    except ValueError as error:
-        raise Http404("No such connection") from error
 
 
 def _asked_by(actions: list[Action]) -> str:

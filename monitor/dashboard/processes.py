@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from django.db.models import Count, Exists, OuterRef, Q
+from django.urls import reverse
 from django.utils.translation import gettext as _
 
 from monitor.models import Process
@@ -27,10 +28,13 @@ def query(viewer: Viewer) -> list[Row]:
         .annotate(alive=Exists(alive), held=open_connections)
         .order_by("-started_at")[:SHOWN]
     )
-    return [_row(process) for process in processes]
+    may_drain = viewer.may("drain_process")
+    return [_row(process, may_drain) for process in processes]
 
 
-def _row(process: Any) -> Row:
+def _row(process: Any, may_drain: bool) -> Row:
+    ask = f"{reverse('admin:monitor_live_ask')}?process={process.pk}"
+    drain = [Cell("drain", _("drain…"), url=ask)] if may_drain else []
     return Row(
         id=f"process-{process.pk}",
         cells=(
@@ -41,6 +45,7 @@ def _row(process: Any) -> Row:
             Cell("held", figures.exact(process.held)),
             Cell("journal", figures.size(process.journal_bytes)),
             _lost(process),
+            *drain,
         ),
     )
 
@@ -56,12 +61,13 @@ def _lost(process: Any) -> Cell:
         }
     title = _(
         "%(dropped)d dropped, %(failures)d failures, %(aside)d set aside, "
-        "%(shed)d texts left out"
+        "%(shed)d texts left out, %(drift)d rows mended"
     ) % {
         "dropped": process.dropped,
         "failures": process.failures,
         "aside": process.set_aside,
         "shed": process.shed,
+        "drift": process.drift,
     }
     return Cell("lost", text, title=title, kind="bad" if lost or process.shed else "")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import time
 import uuid
@@ -10,17 +11,18 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from django.db import Error
-from django.db.models import F
 
 from monitor.conf import settings
 from monitor.models import Connection
 from monitor.recording.journal import Journal
+from monitor.recording.progress import TakenForLost
 from monitor.recording.rules import Rules
 from monitor.recording.writer import Writer
 from monitor.turns import taking_turns
 
 from . import heartbeat, recovery
 from .commands import Commands
+from .drift import Drift
 from .orders import Orders
 from .pruning import Pruning
 from .registry import Registry
@@ -30,7 +32,7 @@ from .traffic import Traffic
 
 logger = logging.getLogger("channelscope.monitor")
 
-MEND_INTERVAL = 30.0  # seconds
+PEERS_EVERY = 1.0  # seconds; staff want to see soon that a process has died
 
 
 class Served(Protocol):
@@ -54,8 +56,11 @@ class Served(Protocol):
     shed: int
     failures: int
     set_aside: int
+    drift: int
+    taken_for_lost: bool
 
     def take_over_dead(self) -> Generator[bool]: ...
+    def begin_anew(self) -> None: ...
 
 
 class Duties:
@@ -67,10 +72,10 @@ class Duties:
         self.pruning = Pruning(process.id)
         self.orders = Orders(process.directory)
         self.traffic = Traffic()
+        self.drift = Drift(process)
         self.registered = self.ended = False  # says the row of the process
         self._recovery: Generator[bool] | None = None
-        self._missing: set[uuid.UUID] = set()
-        self._mend_due_at = 0.0
+        self._recovery_due_at = self._answers_due_at = 0.0
         self._traffic_is_new = False
         self._traffic_told_at = 0  # seconds since 1970
         self._beat_due_at = 0.0
@@ -78,15 +83,28 @@ class Duties:
     def turn(self) -> bool:
         """Store a batch, then see to everything else; True if more may wait."""
         process = self.process
+        if self.ended or process.taken_for_lost:
+            return False
+        try:
+            return self._turn()
+        except TakenForLost:
+            process.taken_for_lost = True
+            process.begin_anew()
+            return False
+
+    def _turn(self) -> bool:
+        process = self.process
         # Asked before reading: what comes until it stops must be read after that.
         stopping = process.stopping
         if not self.registered:
             heartbeat.register(process.id, process.identity)
             self.registered = True
+        elif time.monotonic() >= self._beat_due_at + settings.LEASE:
+            self._beat()  # before anything else, after a long pause
 
         chunk, presence = self.storing.store_batch()
         self._count_traffic()
-        process.rules = self.orders.look(process.rules, at_once=process.asked)
+        self._follow_orders()
         answered = self._see_to_actions()
         presence |= self._recover_some()
         if not process.stopping and self.pruning.some():
@@ -95,8 +113,9 @@ class Duties:
             self._end()
             self.ended = True
         elif time.monotonic() >= self._beat_due_at:
-            presence |= self._mend()
+            presence |= self.drift.mend(self.storing.progress.seq)
             self._beat()
+            presence |= recovery.give_up_unheard_of()
         if chunk.lines or answered or presence or self.storing.counted:
             process.ticker.tick(presence)
         return self.storing.has_more(chunk) or self._recovery is not None
@@ -113,24 +132,40 @@ class Duties:
 
     def _see_to_actions(self) -> bool:
         """Begin what staff asked, and write what came of it; True if anything did."""
-        loop = self.process.ticker.loop
-        due = self.process.asked or time.monotonic() >= self._beat_due_at
-        if due and loop is not None and loop.is_running():
-            self.process.asked = False
-            self.process.commands.look(loop)
-        return self.process.commands.write_answers()
+        process, loop = self.process, self.process.ticker.loop
+        due = process.asked or time.monotonic() >= self._beat_due_at
+        if due and (loop is None or loop.is_running()):
+            process.asked = False
+            process.commands.look(loop)
+        answered = process.commands.write_answers()
+        if time.monotonic() >= self._answers_due_at:
+            self._answers_due_at = time.monotonic() + PEERS_EVERY
+            answered |= process.commands.give_up_waiting()
+        return answered
+
+    def _follow_orders(self) -> None:
+        process, loop = self.process, self.process.ticker.loop
+        before = process.rules
+        process.rules = self.orders.look(before, at_once=process.asked)
+        if process.rules.blocks == before.blocks or loop is None:
+            return
+        with contextlib.suppress(RuntimeError):  # the loop is closed
+            loop.call_soon_threadsafe(process.commands.keep_out_soon)
 
     def _beat(self) -> None:
         process = self.process
         with taking_turns():
-            heartbeat.beat(
+            is_known = heartbeat.beat(
                 process.id,
                 journal_bytes=process.journal.waiting,
                 dropped=process.dropped,
                 shed=process.shed,
                 failures=process.failures,
                 set_aside=process.set_aside,
+                drift=process.drift,
             )
+        if not is_known:
+            raise TakenForLost
         self._beat_due_at = time.monotonic() + settings.HEARTBEAT_INTERVAL
 
     def _recover_some(self) -> bool:
@@ -141,8 +176,9 @@ class Duties:
                 self._recovery = None
             return False
         if self._recovery is None:
-            if time.monotonic() < self._beat_due_at:
+            if time.monotonic() < self._recovery_due_at:
                 return False
+            self._recovery_due_at = time.monotonic() + PEERS_EVERY
             self._recovery = self.process.take_over_dead()
         try:
             done = next(self._recovery)
@@ -154,34 +190,10 @@ class Duties:
             raise
         return done
 
-    def _mend(self) -> bool:
-        """Close rows whose connections are not held here any more; True if any.
-
-        Their end could not be written, on a full disk for example. An end that is
-        only on its way has arrived by the second look.
-        """
-        if time.monotonic() < self._mend_due_at:
-            return False
-        if self.process.journal.waiting:
-            # Their ends may be there, and so may those of the last look.
-            self._missing = set()
-            return False
-        self._mend_due_at = time.monotonic() + MEND_INTERVAL
-        rows = Connection.objects.open().filter(process_id=self.process.id)
-        held = self.process.registry
-        missing = {key for key in rows.values_list("pk", flat=True) if key not in held}
-        drifted = missing & self._missing
-        self._missing = missing - drifted
-        detail = "mended: its end could not be recorded"
-        rows.filter(pk__in=drifted).update(
-            closed_at=F("active_at"), cause=Connection.Cause.LOST, detail=detail
-        )
-        self.process.failures += len(drifted)
-        return bool(drifted)
-
     def _end(self) -> None:
         """Say that this process stops. Whatever it held is closed by now."""
         self.storing.finish()
         self._beat()
         recovery.close_open(self.process.id, Connection.Cause.SERVER, "")
+        recovery.answer_for(self.process.id)
         heartbeat.end(self.process.id, lost=False)

@@ -14,6 +14,8 @@ from django.utils import timezone
 from monitor.conf import settings
 from monitor.models import Process
 
+from . import setup
+
 
 def identity() -> dict[str, Any]:
     """What this process is, by the fields of `Process`; ready for JSON."""
@@ -24,6 +26,7 @@ def identity() -> dict[str, Any]:
         "pid": os.getpid(),
         "server": server_name(),
         "started_at": timezone.now().isoformat(),
+        "setup": setup.facts(),
     }
 
 
@@ -33,9 +36,13 @@ def register(process_id: uuid.UUID, identity: dict[str, Any]) -> None:
     Process.objects.get_or_create(id=process_id, defaults=row)
 
 
-def beat(process_id: uuid.UUID, **health: Any) -> None:
-    """Renew the lease, by the database's clock, and report the process's health."""
-    Process.objects.filter(id=process_id).update(seen_at=Now(), **health)
+def beat(process_id: uuid.UUID, **health: Any) -> bool:
+    """Renew the lease, by the database's clock, and report the process's health.
+
+    False if the process was taken for lost meanwhile.
+    """
+    process = Process.objects.filter(id=process_id, stopped_at=None)
+    return bool(process.update(seen_at=Now(), **health))
 
 
 def report(process_id: uuid.UUID, **health: Any) -> None:
@@ -51,7 +58,12 @@ def end(process_id: uuid.UUID, lost: bool) -> None:
 
 
 def server_name() -> str:
-    """The ASGI server that runs this process, as far as its modules tell."""
+    """The ASGI server that runs this process, as far as can be told.
+
+    Whoever runs it may say so as others do, in `SERVER_SOFTWARE`.
+    """
+    if told := os.environ.get("SERVER_SOFTWARE", ""):
+        return told.partition("/")[0][:50]
     # Daphne's app is imported in every process of a project that installs it.
     for name in ("uvicorn", "hypercorn", "daphne"):
         if f"{name}.server" in sys.modules or f"{name}.run" in sys.modules:

@@ -7,6 +7,7 @@ import atexit
 import json
 import logging
 import os
+import random
 import time
 from collections.abc import Generator
 from pathlib import Path
@@ -31,6 +32,8 @@ from .ticks import Ticker
 
 logger = logging.getLogger("channelscope.monitor")
 
+CLOSING_RATE = 250.0  # connections a second, when the server stops
+CLOSE_ALL_WITHIN = 4.0  # seconds, then faster
 FAILURES_TOLD_EVERY = 60.0  # seconds; their number is on the process's row
 
 
@@ -53,14 +56,17 @@ class LocalProcess:
         self.journal = Journal(self.directory / str(self.id))
         self.lock = Lock(self.directory / f"{self.id}.lock")
         self.registry = Registry()
-        self.commands = Commands(self.id, self.registry, self.wake)
         self.ticker = Ticker()
         self.duties = Duties(self)
         self.writer = Writer(self.duties.turn)
+        self.commands = Commands(
+            self.id, self.registry, self.wake, hurry=self.writer.wake
+        )
         self.messages_in = self.messages_out = 0
         self.rules = Rules(orders.remembered(self.directory))
-        self.dropped = self.shed = self.failures = self.set_aside = 0
+        self.dropped = self.shed = self.failures = self.set_aside = self.drift = 0
         self.started = self.stopping = False
+        self.taken_for_lost = False  # by others, who closed what it held
         self.asked = False  # staff asked for something, says the layer
         self.seq = 0  # of the last event
         self._failure_told_at = -FAILURES_TOLD_EVERY
@@ -153,17 +159,60 @@ class LocalProcess:
             logger.exception("%s (number %d)", message, counted)
 
     async def close_all(self, code: int, reason: str) -> None:
-        """Close every connection that is held here, because the server stops."""
-        closing = [
-            recorder.disconnect(code, reason, Connection.Cause.SERVER)
-            for recorder in self.registry
-        ]
+        """Close every connection that is held here, because the server stops.
+
+        One after the other, in no particular order, in at most `CLOSE_ALL_WITHIN`:
+        their clients come back to another process, which had better not meet them all
+        at once.
+        """
+        recorders = list(self.registry)
+        random.shuffle(recorders)
+        pause = min(1 / CLOSING_RATE, CLOSE_ALL_WITHIN / max(len(recorders), 1))
+        began_at = time.monotonic()
+        closing = []
+        for number, recorder in enumerate(recorders):
+            early = began_at + number * pause - time.monotonic()
+            if early > 0:
+                await asyncio.sleep(early)
+            end = recorder.disconnect(code, reason, Connection.Cause.SERVER)
+            closing.append(asyncio.create_task(end))
         await asyncio.gather(*closing, return_exceptions=True)
 
     def end_connections(self) -> None:
         """Note the end of those whose applications outlive the server's patience."""
         for recorder in self.registry:
             recorder.end(Event.Kind.DISCONNECT, Connection.Cause.SERVER)
+
+    # From the writer's thread --------------------------------------------------------
+
+    def begin_anew(self) -> None:
+        """Go on as another process: others closed the rows of this one.
+
+        They waited for `MONITOR_LOST_AFTER`, in which this one was stopped or cut off.
+        """
+        logger.error(
+            "This process was taken for lost; its connections go on in new rows"
+        )
+        loop = self.ticker.loop
+        if loop is not None and loop.is_running():
+            loop.call_soon_threadsafe(self._hand_over)
+        else:
+            self._hand_over()
+
+    def _hand_over(self) -> None:
+        """Give the connections to a new process, and the journal to whoever takes
+        over from the dead."""
+        if self.stopping:
+            return
+        successor = local_process()
+        successor.start()
+        for recorder in self.registry:
+            recorder.begin_anew(successor, "its process was taken for lost")
+        atexit.unregister(self.stop)
+        self.stopping = True
+        self.writer.stop(timeout=0)
+        self.journal.close()
+        self.lock.release()
 
     # From the main thread ------------------------------------------------------------
 
@@ -211,9 +260,11 @@ _process: LocalProcess | None = None
 
 
 def local_process() -> LocalProcess:
-    """Return this process; a new one after a fork, and after a stop."""
+    """Return this process; a new one after a fork, a stop, or if others took it for
+    lost."""
     global _process
-    if _process is None or _process.pid != os.getpid() or _process.stopping:
+    ended = _process is not None and (_process.stopping or _process.taken_for_lost)
+    if _process is None or _process.pid != os.getpid() or ended:
         _process = LocalProcess()
     return _process
 

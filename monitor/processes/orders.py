@@ -10,8 +10,8 @@ from pathlib import Path
 from django.db.models.functions import Now
 
 from monitor.conf import settings
-from monitor.models import CapturePolicy, Trace
-from monitor.recording.rules import Rules, Tracing
+from monitor.models import Block, CapturePolicy, Trace
+from monitor.recording.rules import Blocking, Rules, Tracing, blocking
 from monitor.turns import taking_turns
 
 REMEMBERED = "policies.json"
@@ -35,12 +35,13 @@ class Orders:
             return rules
         self._due_at = time.monotonic() + settings.RULES_INTERVAL
         policies = dict(CapturePolicy.objects.values_list("pattern", "level"))
-        traces = self._running()
-        if policies == rules.policies and traces == rules.traces:
+        traces, blocks = self._running(), _blocks()
+        known = rules.policies, rules.traces, rules.blocks
+        if (policies, traces, blocks) == known:
             return rules
         if policies != rules.policies:
             self._remember(policies)
-        return Rules(policies, traces)
+        return Rules(policies, traces, blocks)
 
     def _remember(self, policies: dict[str, str]) -> None:
         path = self.directory / REMEMBERED
@@ -79,6 +80,11 @@ def remembered(directory: Path) -> dict[str, str]:
     except (OSError, ValueError):
         return {}
     return policies if isinstance(policies, dict) else {}
+
+
+def _blocks() -> list[Blocking]:
+    """The blocks in force, in the order in which they were made. One query."""
+    return [blocking(block) for block in Block.objects.in_force().order_by("pk")]
 
 
 def _finish(trace: Trace, full: bool) -> None:

@@ -9,13 +9,14 @@ from collections.abc import Callable, Generator
 from datetime import UTC, datetime
 from pathlib import Path
 
-from django.db import Error
+from django.db import Error, transaction
 from django.db.models import F
 from django.db.models.functions import Greatest, Now
 
 from monitor.models import Action, Connection, Process
 from monitor.recording.journal import Journal, Lock
 from monitor.recording.progress import Progress
+from monitor.turns import taking_turns
 
 from . import heartbeat
 
@@ -53,15 +54,34 @@ def take_over_dead(directory: Path, own_id: uuid.UUID, store: Store) -> Generato
             lock.release()
 
 
+def give_up_unheard_of() -> bool:
+    """Close what processes held of which nothing was heard for `MONITOR_LOST_AFTER`.
+
+    Nobody knows that they are dead. One that lives after all finds its row stopped,
+    and goes on under another one. True if there was any.
+    """
+    given_up = False
+    for process in Process.objects.given_up():
+        with taking_turns(), transaction.atomic():
+            # Its own batches change this row last: they are either before, and closed
+            # by the next statement, or they fail.
+            if (
+                Process.objects.given_up()
+                .filter(pk=process.pk)
+                .update(stopped_at=Now(), lost=True)
+            ):
+                inferred = "inferred: when its process was last heard of"
+                close_open(process.id, Connection.Cause.PROCESS, inferred)
+                given_up = True
+    return given_up
+
+
 def close_open(process_id: uuid.UUID, cause: Connection.Cause, detail: str) -> int:
     """Close what a process that has ended still holds open by its rows.
 
-    At the time it was last heard of. What was asked of them is already gone.
+    At the time it was last heard of.
     """
     process = Process.objects.get(id=process_id)
-    Action.objects.pending_at(process_id).update(
-        result=Action.Result.GONE, detail="the process has ended", finished_at=Now()
-    )
     return (
         Connection.objects.open()
         .filter(process=process)
@@ -70,6 +90,13 @@ def close_open(process_id: uuid.UUID, cause: Connection.Cause, detail: str) -> i
             cause=cause,
             detail=detail,
         )
+    )
+
+
+def answer_for(process_id: uuid.UUID) -> None:
+    """Say of whatever was asked of a process that has ended that it is gone."""
+    Action.objects.unanswered().filter(process_id=process_id).update(
+        result=Action.Result.GONE, detail="the process has ended", finished_at=Now()
     )
 
 
@@ -105,5 +132,6 @@ def _take_over(process: Process, directory: Path, store: Store) -> Generator[boo
 
     inferred = "inferred: when the process was last heard of"
     close_open(process.id, Connection.Cause.PROCESS, inferred)
+    answer_for(process.id)
     heartbeat.end(process.id, lost=True)
     journal.remove()

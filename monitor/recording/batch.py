@@ -10,7 +10,7 @@ from typing import Any
 from django.db import connection
 from django.db.models import F
 
-from monitor.models import Connection, Event, Gap, Process, Trace
+from monitor.models import Connection, Event, Gap, Trace
 
 from . import lines, statements
 from .gaps import Loss, write_gap
@@ -32,8 +32,13 @@ CONNECTION_FIELDS = [
     *("detail", "messages_in", "messages_out", "bytes_in", "bytes_out"),
 ]
 FIRST = "COALESCE(old.{0}, new.{0})"
-# The first end is the true one; what a replayed journal says later changes nothing.
-UNTIL_CLOSED = "CASE WHEN old.closed_at IS NULL THEN {} ELSE old.{} END"
+# The first end is the true one, and what a replayed journal says later changes nothing;
+# unless it was inferred, because a process was lost.
+IS_NEWS = (
+    "old.closed_at IS NULL "
+    f"OR (old.cause = '{Connection.Cause.PROCESS.value}' AND new.closed_at IS NOT NULL)"
+)
+UNTIL_CLOSED = f"CASE WHEN {IS_NEWS} THEN {{}} ELSE old.{{}} END"
 COUNTED = {
     name: f"{{greatest}}(old.{name}, COALESCE(new.{name}, old.{name}))"
     for name in ("active_at", *lines.COUNTS)
@@ -42,7 +47,7 @@ ASSIGNMENTS = {
     "accepted_at": FIRST.format("accepted_at"),
     "subprotocol": "COALESCE(new.subprotocol, old.subprotocol)",
     "session_expires_at": FIRST.format("session_expires_at"),
-    "closed_at": FIRST.format("closed_at"),
+    "closed_at": UNTIL_CLOSED.format("new.closed_at", "closed_at"),
     "close_code": UNTIL_CLOSED.format("new.close_code", "close_code"),
     "cause": UNTIL_CLOSED.format("COALESCE(new.cause, old.cause)", "cause"),
     "detail": UNTIL_CLOSED.format("COALESCE(new.detail, old.detail)", "detail"),
@@ -142,8 +147,7 @@ class Batch:
         for kind, loss in self.losses.items():
             write_gap(self.progress.process_id, kind, loss)
         if self.seq > self.progress.seq:
-            process = Process.objects.filter(pk=self.progress.process_id)
-            process.update(stored_seq=self.seq)
+            self.progress.reach(self.seq)
 
     def _add_message(self, line: lines.Message) -> None:
         seq, key, kind, at = line[:4]

@@ -18,6 +18,10 @@ from .gaps import Loss, write_gap
 Row = dict[str, Any]
 
 
+class TakenForLost(Exception):
+    """The rows of this process were closed, because nothing was heard of it."""
+
+
 class Identity(NamedTuple):
     """Whose connection it is: what each of its events carries."""
 
@@ -59,8 +63,18 @@ class Progress:
         with taking_turns(), transaction.atomic():
             if lost > 0:
                 write_gap(self.process_id, Gap.Kind.DROPPED, Loss(now, now, lost))
-            Process.objects.filter(pk=self.process_id).update(stored_seq=seq)
+            self.reach(seq)
         self.seq, self.in_doubt = seq, False
+
+    def reach(self, seq: int) -> None:
+        """Note in the database, in the transaction of what it is about, how far it
+        has come. `TakenForLost` if others have closed what this process holds: what it
+        wrote after that would be open and closed at once."""
+        process = Process.objects.filter(pk=self.process_id)
+        if not self.is_replay:
+            process = process.filter(stopped_at=None)
+        if not process.update(stored_seq=seq) and not self.is_replay:
+            raise TakenForLost
 
     def meet(self, connection_id: str, row: Row) -> None:
         """Get to know a connection by its row. ValueError if its id is no UUID."""

@@ -18,7 +18,7 @@ from . import lines
 from .capture import Kept, connection_row, keep, message_size, redacted
 from .failures import describe, keep_traceback
 from .masking import mask
-from .rules import Capture, Rules, Subject, Tracing
+from .rules import Blocking, Capture, Rules, Subject, Tracing
 
 Cause, Kind, Omission = Connection.Cause, Event.Kind, Event.Omission
 
@@ -31,6 +31,7 @@ FAREWELL_WITHIN = 1.0  # seconds; a peer that does not read would hold it up
 REASON_LIMIT = 123  # bytes of a close reason, RFC 6455 section 5.5
 RECEIVE, SEND = Kind.RECEIVE.value, Kind.SEND.value
 CONTROL_LIMIT = 4 * 2**10  # characters; a longer message is no control frame
+FORBIDDEN = 4403
 NOTHING = Capture(counts=False, events=False, limit=0)
 
 
@@ -45,6 +46,10 @@ def harmless(method: Callable[..., None]) -> Callable[..., None]:
             self.process.count_loss()
 
     return guarded
+
+
+class NoNotices(Exception):
+    """The consumer of a connection does not say how its clients take a notice."""
 
 
 class Holder(Protocol):
@@ -73,6 +78,7 @@ class Recorder:
     __slots__ = (
         *("scope", "server_receive", "server_send", "process", "key", "opened_at"),
         *("route_row", "subject", "frames", "farewell", "control_frames", "refusal"),
+        *("subprotocol", "goes_on", "notice", "heartbeat"),
         *("opened", "accepted", "closed", "ended", "gone", "active_at", "touched"),
         *("messages_in", "messages_out", "bytes_in", "bytes_out"),
         *("rules", "capture", "tracing"),
@@ -92,8 +98,11 @@ class Recorder:
         self.subject: Subject | None = None
         self.frames = True
         self.farewell: Callable[[int, str], str] | None = None
+        self.notice: Callable[[str], str] | None = None
+        self.heartbeat: str | None = None
         self.control_frames: Collection[str] = ()
-        self.refusal = ""
+        self.refusal = self.subprotocol = ""
+        self.goes_on = False  # in another row than it began
         self.opened = self.accepted = self.closed = self.ended = False
         self.gone: BaseException | None = None  # by which the server said so
         self.active_at = self.opened_at
@@ -178,12 +187,16 @@ class Recorder:
                 self.process.count_failure("A message that was sent was not counted")
             else:
                 self.process.count_loss()
+        if message["type"] == "websocket.accept":
+            await self._turn_away_late()
 
     def routed(self, route: Any, scope: dict[str, Any]) -> None:
         """Hear from a router what it chose. Routers in routers tell one by one."""
         consumer = getattr(route.callback, "consumer_class", route.callback)
         self.frames = getattr(consumer, "monitor_frames", self.frames)
         self.farewell = getattr(consumer, "monitor_farewell", self.farewell)
+        self.notice = getattr(consumer, "monitor_notice", self.notice)
+        self.heartbeat = getattr(consumer, "monitor_heartbeat", self.heartbeat)
         self.control_frames = getattr(
             consumer, "monitor_control_frames", self.control_frames
         )
@@ -208,8 +221,7 @@ class Recorder:
         if self.closed or self.ended:
             return False
 
-        short = reason.encode()[:REASON_LIMIT].decode("utf-8", "ignore")
-        close = {"type": "websocket.close", "code": code, "reason": short}
+        close = {"type": "websocket.close", "code": code, "reason": _short(reason)}
         self.closed = True
         try:
             await self._bid_farewell(code, reason)
@@ -219,6 +231,54 @@ class Recorder:
             raise
         self.end(Kind.DISCONNECT, cause, code=code, detail=reason)
         return True
+
+    async def notify(self, text: str) -> bool:
+        """Send a notice of staff, in the frame that the route's clients know.
+
+        False if the connection has ended already. `NoNotices` if the consumer has no
+        `monitor_notice`. Raises what the server raises.
+        """
+        if self.closed or self.ended:
+            return False
+        if self.notice is None or not self.accepted:
+            raise NoNotices
+        await self.send({"type": "websocket.send", "text": self.notice(text)})
+        return True
+
+    async def turn_away(self, block: Blocking) -> None:
+        """Refuse a connection of somebody who is blocked, and say for how long.
+
+        It is accepted first, or a browser would show neither code nor reason.
+        """
+        reason = block.sentence(time_ns() // 1000)
+        self.refusing(f"blocked: {block.reason}")
+        if not self.accepted:
+            await self.send({"type": "websocket.accept"})
+        await self._bid_farewell(FORBIDDEN, reason)
+        close = {"type": "websocket.close", "code": FORBIDDEN}
+        await self.send({**close, "reason": _short(reason)})
+
+    async def _turn_away_late(self) -> None:
+        """Refuse somebody who is blocked where no `MonitorRouter` has done so."""
+        block = None if self.refusal else self.block()
+        if block is not None:
+            await self.turn_away(block)
+
+    def block(self) -> Blocking | None:
+        """What keeps the user or the client of this connection out, if anything."""
+        rules = self.process.rules
+        if not rules.blocks:
+            return None
+        try:
+            user: Any = self.scope.get("user")
+            known = getattr(user, "is_authenticated", False)
+            host, _ = self.scope.get("client") or ("", 0)
+            name = user.get_username() if known else ""
+            return rules.block(name, host, time_ns() // 1000)
+        except Exception:
+            # Whatever the scope has: the monitor fails nobody's handshake.
+            self.process.count_failure("Blocks could not be looked up")
+            return None
 
     async def _bid_farewell(self, code: int, reason: str) -> None:
         """Send the route's last frame, if it has one and the peer takes it."""
@@ -240,11 +300,36 @@ class Recorder:
         except Exception:
             self.process.count_failure("A connection could not be registered")
 
-    def leave(self) -> None:
+    @harmless
+    def begin_anew(self, process: Holder, why: str) -> None:
+        """Go on as another connection, held by `process`, in a row of its own.
+
+        The row before is closed or gone; `why` says by what.
+        """
+        was_open = self.opened and not self.ended
+        self.leave_process()
+        self.process, self.touched = process, False
+        self.key, self.opened_at = time_ordered_uuid().hex, time_ns() // 1000
+        self.begin()
+        if not was_open:
+            return
+        self.messages_in = self.messages_out = self.bytes_in = self.bytes_out = 0
+        self.handled = self.handled_seq = self.handler_us = None
+        self.opened, self.rules, self.tracing = False, None, ()
+        self.goes_on = True
+        self.route_row = {**self.route_row, "detail": f"goes on: {why}"}
+        self.obey()
+        if self.accepted:
+            self.note(Kind.ACCEPT, subprotocol=self.subprotocol)
+
+    def leave_process(self) -> None:
         try:
             self.process.discard(self)
         except Exception:
             self.process.count_failure("A connection could not be let go")
+
+    def leave(self) -> None:
+        self.leave_process()
         # They have this recorder in them, which has all that the server keeps of the
         # connection: the garbage collector would come for it much later.
         self.scope, self.gone = {}, None
@@ -292,7 +377,8 @@ class Recorder:
         self.open()
         self.accepted = True
         subprotocol = TOKEN.sub(MASK, message.get("subprotocol") or "")
-        self.note(Kind.ACCEPT, subprotocol=clean(subprotocol, 255))
+        self.subprotocol = clean(subprotocol, 255)
+        self.note(Kind.ACCEPT, subprotocol=self.subprotocol)
 
     # The next two run for every message: they spell out what a helper would say,
     # because in Python a call costs as much as the work.
@@ -333,6 +419,8 @@ class Recorder:
         if not self.capture.counts or self.ended:
             return
         text = message.get("text")
+        if text is not None and text == self.heartbeat:
+            return  # it says nothing, to thousands of idle connections
         self.messages_out += 1
         if text is not None and text.isascii():
             self.bytes_out += len(text)
@@ -519,6 +607,11 @@ class Recorder:
             else:
                 reading.close()  # it would wait
                 return
+
+
+def _short(reason: str) -> str:
+    """As much of a reason as a close frame takes."""
+    return reason.encode()[:REASON_LIMIT].decode("utf-8", "ignore")
 
 
 def _was_asked_to_cancel() -> bool:

@@ -6,12 +6,20 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
+from ipaddress import (
+    IPv4Address,
+    IPv4Network,
+    IPv6Address,
+    IPv6Network,
+    ip_address,
+    ip_network,
+)
 from typing import Any, NamedTuple
 
 from django.utils.module_loading import import_string
 
 from monitor.conf import settings
-from monitor.models import CapturePolicy, Trace, pattern_regex
+from monitor.models import Block, CapturePolicy, Trace, pattern_regex
 
 from .capture import Redact
 
@@ -19,6 +27,7 @@ Level = CapturePolicy.Level
 
 SHED_FROM = 0.8  # of the journal's limit: from here on, texts are left out
 DEFAULT = Level.PREVIEW
+FOR_EVER = 2**63
 
 
 class Subject(NamedTuple):
@@ -66,6 +75,29 @@ class Tracing:
         return at >= self.ends_at or self.left <= 0
 
 
+class Blocking(NamedTuple):
+    """A block as it is in force in this process."""
+
+    kind: str
+    value: str
+    reason: str
+    ends_at: int | None  # microseconds since 1970; None: never
+
+    def fits(self, username: str, client_host: str) -> bool:
+        """Whether somebody is kept out by it."""
+        if self.kind == Block.Kind.USER:
+            return bool(username) and username == self.value
+        address = _address(client_host)
+        return address is not None and address in _network(self.value)
+
+    def sentence(self, now: int) -> str:
+        """What whoever is kept out is told: for how long, and why."""
+        if self.ends_at is None:
+            return f"Blocked: {self.reason}"
+        seconds = max(1, (self.ends_at - now + 999_999) // 1_000_000)
+        return f"Blocked for another {_duration(seconds)}: {self.reason}"
+
+
 @dataclass(eq=False)
 class Rules:
     """A snapshot: connections look at it again when there is another one.
@@ -76,6 +108,7 @@ class Rules:
 
     policies: dict[str, str] = field(default_factory=dict)
     traces: list[Tracing] = field(default_factory=list)
+    blocks: list[Blocking] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.captures: dict[str, Capture] = {
@@ -107,6 +140,22 @@ class Rules:
             if trace.fits(subject) and not trace.is_over(at)
         )
 
+    def block(self, username: str, client_host: str, now: int) -> Blocking | None:
+        """The block that keeps a user or a client out the longest, if there is one."""
+        fitting = [
+            block
+            for block in self.blocks
+            if (block.ends_at is None or block.ends_at > now)
+            and block.fits(username, client_host)
+        ]
+        return max(fitting, key=lambda b: b.ends_at or FOR_EVER, default=None)
+
+
+def blocking(block: Block) -> Blocking:
+    """A block as it is in force in a process."""
+    end = None if block.ends_at is None else int(block.ends_at.timestamp() * 10**6)
+    return Blocking(block.kind, block.value, block.reason, end)
+
 
 def redactor() -> Redact | None:
     """The function that `MONITOR_REDACT` names. ImportError if there is none."""
@@ -122,6 +171,27 @@ def deciding(policies: Mapping[str, Any], path: str) -> str | None:
 def fits(pattern: str, path: str) -> bool:
     """Whether a path is one of a pattern's, in which * stands for any characters."""
     return _compiled(pattern).fullmatch(path) is not None
+
+
+def _address(host: str) -> IPv4Address | IPv6Address | None:
+    """The address of a client; IPv4 also where the server listens on IPv6."""
+    try:
+        address = ip_address(host)
+    except ValueError:
+        return None
+    return getattr(address, "ipv4_mapped", None) or address
+
+
+@lru_cache(maxsize=1024)
+def _network(value: str) -> IPv4Network | IPv6Network:
+    return ip_network(value, strict=False)
+
+
+def _duration(seconds: int) -> str:
+    for size, unit in ((86_400, "d"), (3600, "h"), (60, "min")):
+        if seconds >= 2 * size:
+            return f"{seconds // size} {unit}"
+    return f"{seconds} s"
 
 
 @lru_cache(maxsize=256)

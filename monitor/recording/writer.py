@@ -13,12 +13,13 @@ from monitor.conf import settings
 
 logger = logging.getLogger("channelscope.monitor")
 
-SHORTEST_RETRY = 0.1  # seconds
+LONGEST_REST = 1.0  # seconds
+SHORTEST_RETRY = 0.1
 LONGEST_RETRY = 2.0
 
 
 class Writer:
-    """Runs `work` whenever it is woken, and at least once in a heartbeat.
+    """Runs `work` whenever it is woken, and at least once a second.
 
     `work()` moves a batch and returns True if there is more. A database that is
     away is tried again, ever more slowly, until it is back: what waits is on disk.
@@ -74,8 +75,7 @@ class Writer:
             time.sleep(self._retry)
         else:
             self.resting = True
-            longest = min(settings.HEARTBEAT_INTERVAL, settings.RULES_INTERVAL)
-            if self._some.wait(longest):
+            if self._some.wait(LONGEST_REST):
                 self.resting = False
                 self._urgent.wait(self.pause)
             self.resting = False

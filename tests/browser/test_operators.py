@@ -90,3 +90,50 @@ def test_chosen_connections_end_together_with_one_reason(page_of, room):
     expect(mine).to_have_count(2)
     expect(mine.locator("td.result")).to_have_text(["done", "done"])
     expect(feed_rows(olga, "4403")).not_to_have_count(0)
+
+
+def test_a_notice_to_all_of_a_user_is_read_and_put_away(page_of, room):
+    bruno, olga = page_of("bruno"), page_of("olga")
+    enter(bruno, room)
+    watch(olga)
+    follow(olga, live_rows(olga, f"/ws/chat/{room}/"), "bruno")
+    olga.get_by_role("link", name="all of bruno").click()
+
+    olga.get_by_label("send a notice").check()
+    olga.get_by_label("Reason, or the text").fill("We restart at ten.")
+    olga.get_by_role("button", name="Do it").click()
+
+    notice = bruno.locator("#staff-notice")
+    expect(notice).to_contain_text("We restart at ten.")
+    notice.get_by_role("button", name="Got it").click()
+    expect(notice).to_be_hidden()
+    expect(bruno.get_by_role("status")).to_have_text("connected")
+    expect(olga.get_by_role("status")).to_have_text("1 done")
+
+
+def test_a_blocked_user_reads_for_how_long_and_stays_out_until_it_is_lifted(
+    page_of, room
+):
+    bruno, olga = page_of("bruno"), page_of("olga")
+    enter(bruno, room)
+    watch(olga)
+    follow(olga, live_rows(olga, f"/ws/chat/{room}/"), "bruno")
+    olga.get_by_role("link", name="all of bruno").click()
+
+    olga.get_by_label("block: disconnect").check()
+    olga.get_by_label("Block for").select_option("1 hour")
+    olga.get_by_label("Reason, or the text").fill("Too loud.")
+    olga.get_by_role("button", name="Do it").click()
+
+    alert = bruno.get_by_role("alert").filter(has_text="Disconnected")
+    expect(alert).to_contain_text("Blocked for another")
+    bruno.get_by_role("button", name="Connect again").click()
+    expect(alert).to_contain_text("Blocked for another")
+
+    olga.goto("/admin/monitor/block/")
+    olga.get_by_role("checkbox").last.check()
+    olga.get_by_label("Action:").select_option("Lift the chosen blocks")
+    olga.get_by_role("button", name="Go").click()
+    expect(olga.locator(".messagelist")).to_contain_text("Lifted 1 block.")
+    bruno.get_by_role("button", name="Connect again").click()
+    expect(bruno.get_by_role("status")).to_have_text("connected")

@@ -6,6 +6,7 @@ import uuid
 
 import pytest
 
+from chat.consumers import ChatConsumer
 from chat.hub import Hub
 from chat.models import Room
 
@@ -44,12 +45,14 @@ async def test_every_frame_of_the_server_is_as_documented(
     await ana.send_json_to({"type": "whoami"})
     for _ in range(2):
         await ana.say("hola", client_id=str(uuid.uuid4()))
-    kinds = SENT.keys() - {"history", "bye"}
+    kinds = SENT.keys() - {"history", "bye", "notice"}
     while kinds - heard.keys():
         frame = await ana.receive_json_from(timeout=5)
         heard[frame["type"]] = frame
     await Room.objects.all().adelete()
     heard["bye"] = await ana.hear_farewell()
+    # Staff send it through the monitor, which asks the consumer for the frame.
+    heard["notice"] = json.loads(ChatConsumer.monitor_notice("We restart at ten."))
 
     assert heard.keys() == SENT.keys()
     for frame in heard.values():

@@ -148,6 +148,8 @@ def test_records_can_neither_be_added_nor_changed_nor_deleted(client_of, connect
         ("capturepolicy", "q=chat"),
         ("action", "q=olga"),
         ("action", "result__exact=pending"),
+        ("action", f"order={uuid.uuid4()}"),
+        ("block", "kind__exact=user"),
     ],
 )
 def test_the_lists_are_searched_and_filtered(client_of, connection, page, query):

@@ -1,11 +1,16 @@
 import json
+import time
+from datetime import timedelta
 
 import pytest
 from asgiref.sync import sync_to_async
+from django.contrib.auth import get_user_model
+from django.contrib.sessions.models import Session
 from django.urls import path
 
+from monitor.dashboard import asking
 from monitor.models import Action, Connection
-from monitor.processes.commands import announce
+from monitor.processes.commands import RATE, announce
 from monitor.processes.local import local_process
 
 from ..clock import until
@@ -13,7 +18,11 @@ from .conftest import ECHO, Echo, only_connection, recorded, stored
 
 
 class Polite(Echo):
-    """A consumer whose clients know a farewell."""
+    """A consumer whose clients know a farewell and a notice."""
+
+    @staticmethod
+    def monitor_notice(text):
+        return json.dumps({"notice": text})
 
     @staticmethod
     def monitor_farewell(code, reason):
@@ -24,12 +33,13 @@ class Polite(Echo):
 def ask():
     """Ask for a connection to be closed, as olga; wait for the result."""
 
-    async def ask(connection):
+    async def ask(connection, kind=Action.Kind.DISCONNECT, reason="too loud"):
         action = await Action.objects.acreate(
-            kind=Action.Kind.DISCONNECT,
+            kind=kind,
             connection=connection,
+            process_id=connection.process_id,
             asked_by_name="olga",
-            reason="too loud",
+            reason=reason,
         )
         await sync_to_async(announce)()
 
@@ -121,11 +131,7 @@ async def test_a_server_that_refuses_to_close_is_quoted_and_may_be_asked_again(
 async def test_a_reason_too_long_for_a_close_frame_is_cut(open_socket, ask):
     socket = await open_socket()
     connection = await only_connection()
-    await Action.objects.acreate(
-        kind="disconnect", connection=connection, asked_by_name="olga", reason="ñ" * 120
-    )
-
-    await sync_to_async(announce)()
+    await ask(connection, reason="ñ" * 120)
 
     close = await socket.receive_output(timeout=5)
     assert len(close["reason"].encode()) <= 123
@@ -137,10 +143,117 @@ async def test_what_is_still_asked_when_a_process_stops_is_already_gone(open_soc
     process = local_process()
     await socket.disconnect()
     action = await Action.objects.acreate(
-        kind="disconnect", connection=connection, asked_by_name="olga", reason="x"
+        kind="disconnect",
+        connection=connection,
+        process_id=process.id,
+        asked_by_name="olga",
+        reason="x",
     )
 
-    assert process.stop()
+    assert await sync_to_async(process.stop)()
 
     await action.arefresh_from_db()
     assert action.result == Action.Result.GONE
+
+
+async def test_a_logout_ends_the_session_and_the_connection(
+    open_socket, ask, user_of, headers_of
+):
+    ana = await user_of("ana")
+    socket = await open_socket(headers=await headers_of(ana))
+    assert await Session.objects.acount() == 1
+
+    action = await ask(await only_connection(), Action.Kind.LOG_OUT)
+
+    assert action.result == Action.Result.DONE
+    assert (await socket.receive_output())["code"] == 4401
+    assert not await Session.objects.aexists()
+
+
+async def test_a_connection_without_a_session_cannot_be_logged_out(open_socket, ask):
+    socket = await open_socket()
+
+    action = await ask(await only_connection(), Action.Kind.LOG_OUT)
+
+    assert (action.result, action.detail) == ("failed", "it has no session")
+    assert await socket.receive_nothing()
+
+
+async def test_a_notice_reaches_the_client_in_the_frame_of_its_route(open_socket, ask):
+    socket = await open_socket(recorded(path("p/", Polite.as_asgi())), "/p/")
+
+    action = await ask(await only_connection(), Action.Kind.NOTICE, "We stop at ten.")
+
+    assert action.result == Action.Result.DONE
+    frame = await socket.receive_output()
+    assert json.loads(frame["text"]) == {"notice": "We stop at ten."}
+
+
+async def test_a_route_that_knows_no_notices_says_so(open_socket, ask):
+    await open_socket()
+
+    action = await ask(await only_connection(), Action.Kind.NOTICE)
+
+    assert (action.result, action.detail) == (
+        "failed",
+        "its consumer has no monitor_notice",
+    )
+
+
+async def test_what_nobody_answers_is_said_and_done_late_nevertheless(
+    open_socket, monkeypatch
+):
+    monkeypatch.setattr(Action, "ANSWER_WITHIN", timedelta(seconds=0.1))
+    socket = await open_socket()
+    connection = await only_connection()
+    process = local_process()
+    # Another process has a look, while the one that holds the connection is stopped.
+    work, process.writer.work = process.writer.work, lambda: False
+    await until(lambda: process.writer.resting)
+    action = await Action.objects.acreate(
+        kind=Action.Kind.DISCONNECT,
+        connection=connection,
+        process_id=process.id,
+        reason="too loud",
+    )
+    await until(lambda: sync_to_async(process.commands.give_up_waiting)())
+    await action.arefresh_from_db()
+    assert action.result == Action.Result.NO_ANSWER
+
+    process.writer.work = work
+    process.wake()
+
+    assert (await socket.receive_output(timeout=5))["code"] == 4403
+
+    async def done():
+        await action.arefresh_from_db()
+        return action.result == Action.Result.DONE
+
+    await until(done)
+
+
+async def test_many_are_closed_at_twenty_a_second_and_none_is_given_up(
+    open_socket, monkeypatch
+):
+    monkeypatch.setattr(Action, "ANSWER_WITHIN", timedelta(seconds=0.5))
+    sockets = [await open_socket(path=f"/echo/n{number}/") for number in range(30)]
+    await stored()
+    rows = [row async for row in Connection.objects.all()]
+    assert len(rows) == 30
+
+    began_at = time.monotonic()
+    order = await sync_to_async(asking.disconnect)(rows, "enough", await staff())
+    for socket in sockets:
+        assert (await socket.receive_output(timeout=5))["code"] == 4403
+    took = time.monotonic() - began_at
+
+    async def answered():
+        results = Action.objects.filter(order=order).values_list("result", flat=True)
+        return {result async for result in results} == {"done"}
+
+    await until(answered)
+    assert took >= 29 / RATE
+
+
+async def staff():
+    return await get_user_model().objects.acreate(username="olga")

@@ -210,6 +210,7 @@ async def test_a_dashboard_that_staff_disconnect_is_told_why(dashboard):
     await Action.objects.acreate(
         kind="disconnect",
         connection=connection,
+        process_id=connection.process_id,
         asked_by_name="admin",
         reason="cleaning up",
     )

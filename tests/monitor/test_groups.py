@@ -6,10 +6,11 @@ from monitor.groups import GROUPS
 pytestmark = pytest.mark.django_db
 
 RECORDS = ("process", "connection", "event", "action", "gap")
-VIEWER = {f"view_{name}" for name in (*RECORDS, "trace", "capturepolicy")}
+VIEWER = {f"view_{name}" for name in (*RECORDS, "trace", "capturepolicy", "block")}
 OPERATOR = VIEWER | {
     *("view_payload", "disconnect_connection", "add_trace", "change_trace"),
     *("add_capturepolicy", "change_capturepolicy", "delete_capturepolicy"),
+    *("log_out_user", "send_notice", "add_block", "change_block", "drain_process"),
 }
 
 

@@ -2,11 +2,12 @@ import json
 
 import orjson
 import pytest
+from django.utils import timezone
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from monitor.ids import time_ordered_uuid
-from monitor.models import Connection, Event
+from monitor.models import Connection, Event, Process
 from monitor.recording.capture import connection_row, keep
 from monitor.recording.lines import MESSAGE
 from monitor.recording.masking import mask, secrets
@@ -206,6 +207,8 @@ SCOPES = st.fixed_dictionaries(
 @given(st.lists(st.tuples(SCOPES, ANY_TEXT), min_size=1, max_size=8))
 def test_whatever_a_client_sends_is_stored(transactional_db, seen):
     refused = []
+    times = {"started_at": timezone.now(), "seen_at": timezone.now()}
+    Process.objects.get_or_create(id=PROCESS, pid=1, defaults=times)
     before = Event.objects.count(), Connection.objects.count()
 
     store(

@@ -105,7 +105,11 @@ async def test_what_was_asked_of_a_dead_process_is_already_gone(open_socket, rec
     die(local_process())
     await Process.objects.aupdate(stopped_at=None)
     action = await Action.objects.acreate(
-        kind="disconnect", connection=connection, asked_by_name="olga", reason="x"
+        kind="disconnect",
+        connection=connection,
+        process_id=connection.process_id,
+        asked_by_name="olga",
+        reason="x",
     )
 
     await recover()

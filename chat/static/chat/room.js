@@ -8,6 +8,7 @@ import { Log } from "./log.js";
 import { Members } from "./members.js";
 import { Outbox } from "./outbox.js";
 import { Socket } from "./socket.js";
+import { showNotice } from "./notice.js";
 import { Status } from "./status.js";
 
 const find = (id) => document.getElementById(id);
@@ -54,6 +55,7 @@ const handlers = {
   },
   heartbeat: () => history.tell(),
   ack: (frame) => outbox.acked(frame.client_id),
+  notice: (frame) => showNotice(find("staff-notice"), frame.text),
   members: (frame) => members.show(frame.members),
   whoami: ({ scope }) => facts.show(scope),
   error(frame) {

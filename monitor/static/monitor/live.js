@@ -170,6 +170,8 @@ function countChosen() {
   const count = live.querySelectorAll("input[name=connection]:checked").length;
   document.getElementById("chosen-count").textContent = count;
   button.disabled = count === 0;
+  const other = document.getElementById("ask-of-chosen");
+  if (other !== null) other.disabled = count === 0;
 }
 
 live.addEventListener("change", countChosen);

@@ -1,0 +1,266 @@
+"""What staff ask of open connections: of which ones, what, and what came of it."""
+
+from __future__ import annotations
+
+import time
+import uuid
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+from django.contrib import messages
+from django.db import transaction
+from django.db.models import Count, Q
+from django.http import HttpRequest, HttpResponse, QueryDict
+from django.shortcuts import get_object_or_404, redirect, render
+from django.utils import timezone
+from django.utils.translation import gettext as _
+from django.views.decorators.http import require_GET, require_http_methods
+
+from monitor.ids import time_ordered_uuid
+from monitor.models import Action, Block, Connection, Process, pattern_regex
+from monitor.processes.commands import announce
+from monitor.recording.rules import Blocking, blocking
+
+from .forms import AskForm, BlockForm, uuids
+from .viewer import Viewer
+
+SHOWN = 50  # targets on a page
+Kind = Action.Kind
+BLOCK = "block"
+PERMISSIONS = {
+    str(Kind.DISCONNECT): "disconnect_connection",
+    str(Kind.LOG_OUT): "log_out_user",
+    str(Kind.NOTICE): "send_notice",
+    BLOCK: "add_block",
+    str(Kind.DRAIN): "drain_process",
+}
+Context = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Targets:
+    """What staff chose: some connections, all of somebody's, or a process."""
+
+    words: str
+    connections: list[Connection] = field(default_factory=list)
+    process: Process | None = None
+    blockable: dict[str, str] = field(default_factory=dict)  # kind of block: value
+
+    @classmethod
+    def of(cls, data: QueryDict) -> Targets | None:
+        """The open connections that an address or a form names; None if it names
+        nothing. Of several criteria the first of these counts."""
+        if key := data.get("process"):
+            process = get_object_or_404(Process, pk=uuids([key])[0])
+            return cls(_("the process %s") % process, process=process)
+        if keys := data.getlist("connection"):
+            found = _open().filter(pk__in=uuids(keys))
+            return cls(_("the chosen connections"), list(found))
+        if name := data.get("user"):
+            blockable = {str(Block.Kind.USER): name}
+            words = _("all connections of %s") % name
+            return cls(words, list(_open().filter(username=name)), blockable=blockable)
+        if pattern := data.get("path"):
+            words = _("all connections to %s") % pattern
+            regex = f"^{pattern_regex(pattern)}$"
+            return cls(words, list(_open().filter(path__regex=regex)))
+        if network := data.get("client"):
+            words = _("all connections from %s") % network
+            return cls(words, _from(network), blockable=_blockable(network))
+        return None
+
+    def kinds(self, viewer: Viewer) -> list[str]:
+        """What this viewer may ask of them."""
+        if self.process is not None:
+            possible = [str(Kind.DRAIN)]
+        else:
+            possible = [str(Kind.DISCONNECT), str(Kind.LOG_OUT), str(Kind.NOTICE)]
+            possible += [BLOCK] if self.blockable else []
+        return [kind for kind in possible if viewer.may(PERMISSIONS[kind])]
+
+
+@require_http_methods(["GET", "POST"])
+def ask(request: HttpRequest, context: Context) -> HttpResponse:
+    """Name the targets and their number, and ask what is to be done, and why."""
+    viewer = Viewer.of(request.user)
+    targets = Targets.of(request.POST if request.method == "POST" else request.GET)
+    if targets is None:  # nothing was chosen
+        messages.error(request, _("Choose connections first."))
+        return redirect("admin:monitor_live_changelist")
+    kinds = targets.kinds(viewer)
+    asked = request.POST if "asked" in request.POST else None
+    form = AskForm(asked, kinds=kinds)
+    if asked is not None and form.is_valid():
+        order = place(targets, form.cleaned_data, request.user)
+        return redirect("admin:monitor_live_order", order)
+    return render(
+        request,
+        "monitor/ask.html",
+        {
+            **context,
+            "title": _("Act on %s") % targets.words,
+            "targets": targets,
+            "count": len(targets.connections),
+            "shown": targets.connections[:SHOWN],
+            "form": form,
+            "given": [
+                (name, value)
+                for name in ("process", "connection", "user", "path", "client")
+                for value in (request.POST or request.GET).getlist(name)
+            ],
+        },
+    )
+
+
+@require_GET
+def order(request: HttpRequest, pk: uuid.UUID, context: Context) -> HttpResponse:
+    """What came of what was asked together; the fragment that tells if htmx asks."""
+    actions = Action.objects.filter(order=pk).select_related("process")
+    found = list(actions.order_by("pk"))
+    results = Counter(action.get_result_display() for action in found)
+    told: Context = {
+        "pk": pk,
+        "actions": found[:SHOWN],
+        "count": len(found),
+        "results": sorted(results.items(), key=lambda item: -item[1]),
+        "is_pending": any(a.result == Action.Result.PENDING for a in found),
+    }
+    if request.headers.get("HX-Request"):
+        return render(request, "monitor/_order.html", told)
+    title = _("What came of it")
+    return render(request, "monitor/order.html", {**context, **told, "title": title})
+
+
+def place(targets: Targets, asked: dict[str, Any], user: Any) -> uuid.UUID:
+    """Write what a valid form asks as actions, one for each target; return the order.
+
+    Whoever is to be blocked is blocked from then on, and disconnected.
+    """
+    kind, reason = asked["kind"], asked["reason"]
+    if kind == Kind.DRAIN:
+        assert targets.process is not None
+        return write([_of_process(targets.process, reason)], user)
+    connections = targets.connections
+    if kind == BLOCK:
+        block = block_out(targets.blockable, asked, user)
+        kind = str(Kind.DISCONNECT)
+        reason = blocking(block).sentence(time.time_ns() // 1000)
+    elif kind == Kind.LOG_OUT:
+        connections = _with_sessions_of(connections)
+    return write((_of(kind, one, reason) for one in connections), user)
+
+
+def block_out(blockable: dict[str, str], asked: dict[str, Any], user: Any) -> Block:
+    """Block somebody; every process hears of it at once."""
+    [(kind, value)] = blockable.items()
+    form = BlockForm({**asked, "kind": kind, "value": value})
+    if not form.is_valid():  # what it names was checked when it was chosen
+        raise ValueError(form.errors.as_text())
+    block = form.save(commit=False)
+    sign(block, user)
+    block.save()
+    return block
+
+
+def sign(block: Block, user: Any) -> None:
+    """Note who asked for a block."""
+    block.asked_by, block.asked_by_name = user, user.get_username()
+
+
+def write(actions: Iterable[Action], user: Any) -> uuid.UUID:
+    """Write actions that were asked together, and tell the processes."""
+    order = time_ordered_uuid()
+    rows = list(actions)
+    for action in rows:
+        action.order = order
+        action.asked_by, action.asked_by_name = user, user.get_username()
+    Action.objects.bulk_create(rows, batch_size=500)
+    transaction.on_commit(announce)
+    return order
+
+
+def disconnect(connections: Iterable[Connection], reason: str, user: Any) -> uuid.UUID:
+    """Ask for some connections to be closed."""
+    return write((_of(str(Kind.DISCONNECT), one, reason) for one in connections), user)
+
+
+def _of(kind: str, connection: Connection, reason: str) -> Action:
+    gone = connection.closed_at or connection.process.stopped_at
+    return Action(
+        kind=kind,
+        connection=connection,
+        process_id=connection.process_id,
+        target=f"{connection} ({connection.client})"[:500],
+        reason=reason,
+        result=Action.Result.GONE if gone else Action.Result.PENDING,
+        finished_at=timezone.now() if gone else None,
+    )
+
+
+def _of_process(process: Process, reason: str) -> Action:
+    gone = process.stopped_at
+    return Action(
+        kind=Kind.DRAIN,
+        process=process,
+        target=f"{process} (PID {process.pid}, {process.host})"[:500],
+        reason=reason,
+        result=Action.Result.GONE if gone else Action.Result.PENDING,
+        finished_at=timezone.now() if gone else None,
+    )
+
+
+def _open() -> Any:
+    return (
+        Connection.objects.open()
+        .filter(process__stopped_at=None)
+        .select_related("process")
+        .defer("scope", "process__traffic")
+        .order_by("-opened_at", "-pk")
+    )
+
+
+def _from(network: str) -> list[Connection]:
+    """The open connections from an address or a network; none if it is neither."""
+    block = Blocking(str(Block.Kind.NETWORK), network, "", None)
+    try:
+        return [one for one in _open() if block.fits("", one.client_host)]
+    except ValueError:
+        return []
+
+
+def _blockable(network: str) -> dict[str, str]:
+    form = BlockForm({"kind": Block.Kind.NETWORK, "value": network, "reason": "-"})
+    form.is_valid()
+    return {} if "value" in form.errors else {str(Block.Kind.NETWORK): network}
+
+
+def _with_sessions_of(connections: list[Connection]) -> list[Connection]:
+    """Those, and all others that are open with a session of theirs."""
+    chosen = {connection.pk for connection in connections}
+    hashes = {c.session_hash for c in connections if c.session_hash}
+    others = _open().filter(session_hash__in=hashes).exclude(pk__in=chosen)
+    return [*connections, *others]
+
+
+def others(connection: Connection) -> list[dict[str, Any]]:
+    """Whose connections can be acted on from the page of one, and how many are open.
+
+    One query.
+    """
+    values = {
+        "user": connection.username,
+        "client": connection.client_host,
+        "path": connection.path,
+    }
+    found = _open().aggregate(
+        user=Count("pk", filter=Q(username=values["user"])),
+        client=Count("pk", filter=Q(client_host=values["client"])),
+        path=Count("pk", filter=Q(path=values["path"])),
+    )
+    return [
+        {"name": name, "value": value, "count": found[name]}
+        for name, value in values.items()
+        if value
+    ]

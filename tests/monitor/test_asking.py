@@ -1,0 +1,176 @@
+"""The page on which staff act on connections, and what they are told of it."""
+
+import pytest
+from django.utils import timezone
+
+from monitor.models import Action, Block, Connection
+
+from .test_admin import LIVE
+
+ASK = f"{LIVE}ask/"
+ASKED = {"asked": "yes"}
+ANA = {**ASKED, "user": "ana"}
+
+
+@pytest.fixture
+def three(connection):
+    """Two connections of ana's, from two addresses, and one of bruno's."""
+    for name, host in (("ana", "192.0.2.8"), ("bruno", "198.51.100.1")):
+        connection.pk = None
+        Connection.objects.create(
+            process=connection.process,
+            username=name,
+            path="/ws/chat/design/",
+            client_host=host,
+            opened_at=timezone.now(),
+            active_at=timezone.now(),
+            session_hash="one" if name == "ana" else "two",
+        )
+    return list(Connection.objects.order_by("opened_at"))
+
+
+@pytest.mark.parametrize(
+    ("query", "count"),
+    [
+        ("user=ana", 2),
+        ("path=/ws/chat/*", 3),
+        ("path=/ws/chat/design/", 2),
+        ("client=192.0.2.0/24", 2),
+        ("client=198.51.100.1", 1),
+        ("user=nobody", 0),
+    ],
+)
+def test_the_targets_and_their_number_are_named(olga, three, query, count):
+    page = olga.get(f"{ASK}?{query}").text
+
+    assert page.count('href="/admin/monitor/live/0') == count
+    if count:
+        assert f"{count} open connection" in page
+    else:
+        assert "None of them is open now." in page
+
+
+def test_each_target_gets_an_action_with_the_reason_and_one_order(olga, three):
+    response = olga.post(
+        ASK, {**ANA, "kind": "disconnect", "reason": " too  loud "}, follow=True
+    )
+
+    actions = Action.objects.all()
+    assert actions.count() == 2
+    assert len({action.order for action in actions}) == 1
+    assert {(a.kind, a.reason, a.result) for a in actions} == {
+        ("disconnect", "too loud", "pending")
+    }
+    assert {a.process_id for a in actions} == {three[0].process_id}
+    assert "2 pending" in response.text
+    actions.update(result="done")
+    told = olga.get(response.request["PATH_INFO"], headers={"HX-Request": "true"})
+    assert "2 done" in told.text
+    assert "hx-get" not in told.text
+
+
+def test_a_logout_takes_all_connections_of_the_session(olga, three):
+    Connection.objects.filter(username="ana").update(session_hash="one")
+    fields = {
+        "asked": "yes",
+        "connection": three[0].pk,
+        "kind": "log_out",
+        "reason": "bye",
+    }
+
+    olga.post(ASK, fields)
+
+    assert Action.objects.filter(kind="log_out").count() == 2
+
+
+def test_who_is_blocked_is_disconnected_and_told_for_how_long(olga, three):
+    fields = {
+        "asked": "yes",
+        "client": "192.0.2.0/24",
+        "kind": "block",
+        "seconds": "3600",
+    }
+
+    olga.post(ASK, {**fields, "reason": "too loud"})
+
+    block = Block.objects.in_force().get()
+    assert (block.kind, block.value) == ("network", "192.0.2.0/24")
+    assert block.asked_by == olga.user
+    assert Action.objects.count() == 2
+    assert Action.objects.first().reason == "Blocked for another 60 min: too loud"
+
+
+@pytest.mark.parametrize(
+    ("fields", "answer"),
+    [
+        ({"kind": "disconnect", "reason": "  "}, "Say why; the users will read it."),
+        ({"kind": "disconnect", "reason": "x" * 121}, "At most 120 characters"),
+        ({"reason": "x"}, "Choose what is to be done."),
+        ({"kind": "drain", "reason": "x"}, "Select a valid choice."),
+        ({"kind": "block", "reason": "x"}, "Say for how long."),
+    ],
+)
+def test_what_makes_no_sense_is_said_and_nothing_is_done(olga, three, fields, answer):
+    page = olga.post(ASK, {**ANA, **fields}).text
+
+    assert answer in page
+    assert not Action.objects.exists()
+
+
+def test_a_process_can_be_drained_by_those_who_may(olga, client_of, connection):
+    address = f"{ASK}?process={connection.process_id}"
+    assert "drain: close all" in olga.get(address).text
+    assert "drain…" in olga.get(LIVE).text
+
+    fields = {
+        "asked": "yes",
+        "process": connection.process_id,
+        "kind": "drain",
+        "reason": "update",
+    }
+    olga.post(ASK, {**fields, "reason": "update"})
+
+    action = Action.objects.get()
+    assert (action.kind, action.process_id) == ("drain", connection.process_id)
+    some = client_of(None, "view_connection", "view_process", "disconnect_connection")
+    assert "drain…" not in some.get(LIVE).text
+    assert "You may only look." in some.get(address).text
+
+
+def test_viewers_may_ask_for_nothing(vera, three):
+    page = vera.post(ASK, {**ANA, "kind": "disconnect", "reason": "x"}).text
+
+    assert "You may only look." in page
+    assert not Action.objects.exists()
+
+
+def test_nothing_chosen_leads_back(olga):
+    assert "Choose connections first." in olga.get(ASK, follow=True).text
+
+
+def test_a_block_can_be_made_and_lifted_in_its_list(olga):
+    add = "/admin/monitor/block/add/"
+    wrong = olga.post(add, {"kind": "network", "value": "nonsense", "reason": "x"})
+    assert "neither an IP address" in wrong.text
+
+    fields = {"kind": "network", "value": "192.0.2.9/24", "reason": "spam"}
+    olga.post(add, {**fields, "seconds": "0"})
+    block = Block.objects.get()
+    assert (block.value, block.ends_at) == ("192.0.2.0/24", None)
+    assert block.asked_by_name == olga.user.username
+
+    listed = olga.get("/admin/monitor/block/")
+    assert "● in force, for ever" in listed.text
+    chosen = {"action": "lift_chosen", "_selected_action": block.pk}
+    assert (
+        "Lifted 1 block."
+        in olga.post("/admin/monitor/block/", chosen, follow=True).text
+    )
+    assert not Block.objects.in_force().exists()
+
+
+def test_a_connections_page_leads_to_others_like_it(olga, three):
+    page = olga.get(f"{LIVE}{three[0].pk}/").text
+
+    assert f'href="{ASK}?user=ana">all of ana</a> (2)' in page
+    assert f'href="{ASK}?client=192.0.2.7">all from 192.0.2.7</a> (1)' in page
