@@ -1,0 +1,240 @@
+"""Looks at the set-up for what will go wrong later, and says how to mend it.
+
+Everything is a Django check message: a problem, a remedy, and an id that stays.
+`check_surroundings` is part of `manage.py check --deploy`, because it imports the
+application; `examine` asks the database and all processes, too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from datetime import timedelta
+from typing import Any
+
+from channels.auth import AuthMiddleware
+from channels.routing import ProtocolTypeRouter
+from channels.security.websocket import OriginValidator
+from channels.sessions import SessionMiddleware
+from django.conf import settings as django_settings
+from django.core import checks
+from django.core.checks import CheckMessage, Error, Warning
+from django.db import connection
+from django.utils import timezone
+from django.utils.module_loading import import_string
+from django.utils.version import get_version_tuple
+
+from .conf import settings
+from .middleware import MonitorMiddleware
+from .models import Process
+from .origin import SameOriginOnly
+from .processes.setup import installed
+
+CORE_LAYER = "channels_redis.core.RedisChannelLayer"
+MEMORY_LAYER = "channels.layers.InMemoryChannelLayer"
+PUBSUB_LAYER = "channels_redis.pubsub.RedisPubSubChannelLayer"
+SAFE_DAPHNE = (4, 2, 2)
+CLOCK_DIFFERENCE = timedelta(seconds=2)
+ORIGIN_CHECKS = (SameOriginOnly, OriginValidator)
+WRAPPED = ("app", "inner", "application")  # where middlewares keep what they wrap
+
+
+def check_surroundings(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
+    """What the monitor and the sites that it watches stand on."""
+    if not settings.ENABLED:
+        return []
+    return [*_layer(), *_daphne(), *_stack()]
+
+
+def examine() -> list[CheckMessage]:
+    """All checks of the monitor, and what only the database and the processes tell.
+
+    The worst first. Four queries.
+    """
+    found = checks.run_checks(tags=["monitor"], include_deployment_checks=True)
+    processes = list(Process.objects.alive())
+    found += [*_database(), *_together(processes), *_clock(), *_started(processes)]
+    return sorted(found, key=lambda message: -message.level)
+
+
+def _layer() -> Iterator[CheckMessage]:
+    backend = getattr(django_settings, "CHANNEL_LAYERS", {}).get("default", {})
+    redis = get_version_tuple(installed("redis"))
+    if backend.get("BACKEND") == CORE_LAYER and redis >= (8,):
+        yield Error(
+            f"{CORE_LAYER} with redis-py {installed('redis')} closes idle websockets "
+            "every few seconds (channels_redis #422), and loses messages of a burst.",
+            hint=f'Set the BACKEND in CHANNEL_LAYERS to "{PUBSUB_LAYER}".',
+            id="monitor.E011",
+        )
+    if not backend:
+        yield Warning(
+            "There is no channel layer: dashboards look every few seconds, and no "
+            "other process is told of anything.",
+            hint=f'Set CHANNEL_LAYERS; "{MEMORY_LAYER}" will do for one process.',
+            id="monitor.W011",
+        )
+
+
+def _daphne() -> Iterator[CheckMessage]:
+    found = installed("daphne")
+    if found and get_version_tuple(found) < SAFE_DAPHNE:
+        yield Error(
+            f"Daphne {found} takes messages of any size and lets headers be smuggled "
+            "in (CVE-2026-44545, CVE-2026-44546).",
+            hint='Type: pip install "daphne>=4.2.2"',
+            id="monitor.E012",
+        )
+
+
+def _stack() -> Iterator[CheckMessage]:
+    """The middlewares around the websocket application, from the outside."""
+    name = getattr(django_settings, "ASGI_APPLICATION", None)
+    if not name:
+        return
+    try:
+        application = import_string(name)
+    except Exception as error:
+        yield Error(
+            f"ASGI_APPLICATION, {name}, cannot be loaded: {error!r}.",
+            hint="Mend what the error says; nothing is served without it.",
+            id="monitor.E013",
+        )
+        return
+    stack = list(_layers(application))
+    places = {type(layer): place for place, layer in enumerate(stack)}
+    monitor = places.get(MonitorMiddleware)
+    if monitor is None:
+        yield Error(
+            f"No MonitorMiddleware was found around the websockets of {name}: nothing "
+            "is recorded.",
+            hint='Put it there: "websocket": AuthMiddlewareStack(MonitorMiddleware('
+            "SameOriginOnly(MonitorRouter([...])))).",
+            id="monitor.E014",
+        )
+        return
+    origin = [places[kind] for kind in places if issubclass(kind, ORIGIN_CHECKS)]
+    if not origin:
+        yield Warning(
+            "No origin check was found: any page of the web can open websockets here "
+            "with the cookies of whoever looks at it (RFC 6455, 10.2).",
+            hint="Put monitor.origin.SameOriginOnly inside of MonitorMiddleware.",
+            id="monitor.W012",
+        )
+    elif min(origin) < monitor:
+        yield Warning(
+            "The origin check stands outside of MonitorMiddleware: what it refuses is "
+            "not recorded.",
+            hint="Turn them round: MonitorMiddleware(SameOriginOnly(...)).",
+            id="monitor.W013",
+        )
+    inside = [kind for kind, place in places.items() if place > monitor]
+    if any(issubclass(kind, (AuthMiddleware, SessionMiddleware)) for kind in inside):
+        yield Warning(
+            "Authentication stands inside of MonitorMiddleware: connections are "
+            "recorded without user and session.",
+            hint="Turn them round: AuthMiddlewareStack(MonitorMiddleware(...)).",
+            id="monitor.W014",
+        )
+    if any(_trusts_all(layer) for layer in stack):
+        yield _forgeable("ProxyHeadersMiddleware trusts every address")
+
+
+def _layers(application: Any) -> Iterator[Any]:
+    """What is wrapped around the websocket application, one after the other."""
+    while application is not None:
+        yield application
+        if isinstance(application, ProtocolTypeRouter):
+            application = application.application_mapping.get("websocket")
+            continue
+        kept = getattr(application, "__dict__", {})
+        wrapped = (kept.get(name) for name in WRAPPED)
+        application = next((one for one in wrapped if one is not None), None)
+
+
+def _trusts_all(layer: Any) -> bool:
+    return bool(getattr(getattr(layer, "trusted_hosts", None), "always_trust", False))
+
+
+def _forgeable(what: str) -> CheckMessage:
+    return Warning(
+        f"{what}: clients can write themselves any address, in the records, for "
+        "limits and for blocks.",
+        hint="Name the proxies, and have them write X-Forwarded-For anew: "
+        "docs/deploy.md has an example.",
+        id="monitor.W015",
+    )
+
+
+def _database() -> Iterator[CheckMessage]:
+    if connection.vendor != "sqlite":
+        return
+    with connection.cursor() as cursor:
+        cursor.execute("PRAGMA journal_mode")
+        [mode] = cursor.fetchone()
+    if mode not in ("wal", "memory"):
+        yield Warning(
+            f"SQLite's journal mode is {mode}: whoever writes keeps all others from "
+            "reading.",
+            hint='Say OPTIONS = {"init_command": "PRAGMA journal_mode=WAL;", '
+            '"transaction_mode": "IMMEDIATE"} in DATABASES.',
+            id="monitor.W016",
+        )
+
+
+def _together(processes: list[Process]) -> Iterator[CheckMessage]:
+    """What several processes must not share, or must."""
+    if len(processes) < 2:
+        return
+    names = ", ".join(sorted(process.name for process in processes)[:5])
+    if any(process.setup.get("layer") == MEMORY_LAYER for process in processes):
+        yield Error(
+            f"{len(processes)} processes are alive ({names}) and the channel layer is "
+            "in memory: they do not hear of each other.",
+            hint="Run one process, or set REDIS_URL (in another project: "
+            f"{PUBSUB_LAYER} in CHANNEL_LAYERS).",
+            id="monitor.E015",
+        )
+    if any(process.setup.get("database") == "sqlite" for process in processes):
+        yield Warning(
+            f"{len(processes)} processes are alive ({names}) and write to one SQLite "
+            "file: each waits for the others.",
+            hint="Run one process, or set DATABASE_URL to a PostgreSQL database.",
+            id="monitor.W017",
+        )
+
+
+def _clock() -> Iterator[CheckMessage]:
+    """The clock of this machine and that of the database, by which leases run."""
+    if connection.vendor == "sqlite":
+        return  # they are one
+    asked_at = timezone.now()
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT clock_timestamp()")
+        [there] = cursor.fetchone()
+    answered_at = timezone.now()
+    difference = max(asked_at - there, there - answered_at)
+    if difference > CLOCK_DIFFERENCE:
+        yield Warning(
+            f"The clocks of this machine and of the database are "
+            f"{difference.total_seconds():.1f} s apart: times of events and of what "
+            "the database notes do not fit together.",
+            hint="Have both keep time by NTP (systemd-timesyncd or chrony).",
+            id="monitor.W018",
+        )
+
+
+def _started(processes: Iterable[Process]) -> Iterator[CheckMessage]:
+    """What the servers were told on their command lines."""
+    for process in processes:
+        interval = process.setup.get("ping_interval")
+        timeout = process.setup.get("ping_timeout")
+        if interval and timeout and timeout > interval:
+            yield Warning(
+                f"{process.name} waits {timeout:g} s for the answer to a ping, and "
+                f"sends one every {interval:g} s: {process.server} drops live clients.",
+                hint="Start it with --ping-interval 20 --ping-timeout 15, or by "
+                "manage.py up.",
+                id="monitor.W019",
+            )
+        if option := process.setup.get("forgeable"):
+            yield _forgeable(f"{process.name} was started with {option}")
