@@ -10,6 +10,7 @@ django_application = get_asgi_application()  # before anything that imports a mo
 from channels.auth import AuthMiddleware
 from channels.routing import ProtocolTypeRouter
 from channels.sessions import CookieMiddleware
+from django.conf import settings
 
 import chat.routing
 import monitor.dashboard.routing
@@ -39,3 +40,11 @@ application = ProtocolTypeRouter(
         "lifespan": lifespan,
     }
 )
+# Outermost: whoever is recorded, limited or blocked is the client, not the proxy. Of
+# X-Forwarded-For, the right-most address that is no proxy's; the client wrote the rest.
+if settings.TRUSTED_PROXIES:
+    from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
+
+    application = ProxyHeadersMiddleware(
+        application, trusted_hosts=settings.TRUSTED_PROXIES
+    )

@@ -1,5 +1,6 @@
 """The one server of an embedded installation: its lock, and where it may listen."""
 
+import contextlib
 import fcntl
 import ipaddress
 import os
@@ -7,6 +8,14 @@ import resource
 import socket
 
 from django.conf import settings
+from django.db import connection
+
+# Seconds that a peer may leave what was sent to it unacknowledged: then the kernel
+# gives it up, for whom no server waits any more (RFC 5482).
+UNACKNOWLEDGED_FOR = 25
+
+
+PREPARING = 0x6368616E  # any number, the same in all processes
 
 
 class Refused(Exception):
@@ -52,12 +61,36 @@ def take_lock():
     return lock
 
 
+@contextlib.contextmanager
+def one_at_a_time():
+    """Prepare the database while no other process does, wherever it runs.
+
+    Processes that start together would make the same tables and accounts.
+    """
+    if connection.vendor != "postgresql":
+        yield  # `take_lock` has seen to it
+        return
+    with connection.cursor() as cursor:
+        cursor.execute("SET statement_timeout = 0")  # others may take long
+        cursor.execute("SELECT pg_advisory_lock(%s)", [PREPARING])
+        try:
+            yield
+        finally:
+            cursor.execute("SELECT pg_advisory_unlock(%s)", [PREPARING])
+            cursor.execute("RESET statement_timeout")
+
+
 def listen():
     """Return a socket that listens on HOST:PORT."""
     family = socket.AF_INET6 if ":" in settings.HOST else socket.AF_INET
     place = (settings.HOST.strip("[]"), settings.PORT)
     try:
-        return socket.create_server(place, family=family, backlog=2048)
+        listener = socket.create_server(place, family=family, backlog=2048)
+        if hasattr(socket, "TCP_USER_TIMEOUT"):  # Linux; its sockets inherit it
+            listener.setsockopt(
+                socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, UNACKNOWLEDGED_FOR * 1000
+            )
+        return listener
     except OSError as error:
         raise Refused(
             f"Cannot listen on {settings.HOST}:{settings.PORT} "

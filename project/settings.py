@@ -184,6 +184,10 @@ if switch("BEHIND_TLS_PROXY", default=False):
     SESSION_COOKIE_SECURE = True
     CSRF_COOKIE_SECURE = True
 
+# Addresses and networks of proxies that add the client's to X-Forwarded-For; of what
+# the header says, only what they wrote is believed.
+TRUSTED_PROXIES = env.list("TRUSTED_PROXIES", default=[])
+
 # Chat ------------------------------------------------------------------------------
 
 
@@ -211,6 +215,7 @@ MONITOR_ENABLED = switch("MONITOR_ENABLED", default=True)
 MONITOR_JOURNAL_DIR = env.str(
     "MONITOR_JOURNAL_DIR", default=str(DATA_DIR / "monitor-journal")
 )
+MONITOR_PROCESS_NAME = env.str("MONITOR_PROCESS_NAME", default="")
 MONITOR_LIMITS = "chat.limits.limits"
 MONITOR_SESSION_KEYS = env.list("MONITOR_SESSION_KEYS", default=[])
 

@@ -10,9 +10,11 @@ from typing import NamedTuple
 
 from .services import postgres, postgres_program, redis_server
 
+PATH = f"{os.environ.get('PATH', os.defpath)}:/usr/sbin"  # Debian's nginx is there
 NEEDED = {
     "chromium": lambda: shutil.which("chromium"),
     "redis-server": lambda: shutil.which("redis-server"),
+    "nginx": lambda: shutil.which("nginx", path=PATH),
     "postgresql": lambda: postgres_program("initdb"),
     "fonts-dejavu-core": lambda: os.path.exists("/usr/share/fonts/truetype/dejavu"),
 }

@@ -11,15 +11,9 @@ from pathlib import Path
 
 import redis
 
+from project.cluster import postgres_program
+
 from .server import free_port
-
-DEBIANS_POSTGRES = Path("/usr/lib/postgresql")  # its programs are not on the PATH
-
-
-def postgres_program(name):
-    """The newest installed PostgreSQL's program of this name, or None."""
-    found = sorted(DEBIANS_POSTGRES.glob(f"*/bin/{name}"))
-    return str(found[-1]) if found else shutil.which(name)
 
 
 class Postgres:
@@ -76,23 +70,42 @@ def postgres():
         yield server.url
 
 
+class RedisServer:
+    """A Redis server without persistence that can be killed and started again."""
+
+    def __init__(self):
+        self.port = free_port()
+        self.url = f"redis://127.0.0.1:{self.port}/0"
+        self._process = None
+
+    def __enter__(self):
+        self.start()
+        return self
+
+    def __exit__(self, *exc_info):
+        self._process.terminate()
+        self._process.wait(10)
+
+    def start(self):
+        """Start, and wait until it answers."""
+        command = ["redis-server", "--port", str(self.port), "--bind", "127.0.0.1"]
+        self._process = subprocess.Popen(
+            [*command, "--save", ""], cwd="/", stdout=subprocess.DEVNULL
+        )
+        with redis.Redis.from_url(self.url) as client:
+            _wait_for(client)
+
+    def kill(self):
+        """End as a crash would."""
+        self._process.kill()
+        self._process.wait(10)
+
+
 @contextlib.contextmanager
 def redis_server():
     """Run a Redis server without persistence; yields its REDIS_URL."""
-    port = free_port()
-    server = subprocess.Popen(
-        ["redis-server", "--port", str(port), "--bind", "127.0.0.1", "--save", ""],
-        cwd="/",
-        stdout=subprocess.DEVNULL,
-    )
-    url = f"redis://127.0.0.1:{port}/0"
-    try:
-        with redis.Redis.from_url(url) as client:
-            _wait_for(client)
-        yield url
-    finally:
-        server.terminate()
-        server.wait(10)
+    with RedisServer() as server:
+        yield server.url
 
 
 def _wait_for(client):

@@ -11,7 +11,7 @@ import os
 import signal
 import threading
 
-GOODBYE_WITHIN = 3.0  # seconds
+GOODBYE_WITHIN = 6.0  # seconds
 STOP_WITHIN = 9.5  # seconds from the signal; ten are promised
 
 

@@ -32,10 +32,12 @@ class Command(BaseCommand):
         except installation.Refused as refused:
             raise CommandError(str(refused)) from None
 
+        os.environ["SERVER_SOFTWARE"] = settings.SERVER  # for the dashboard
         os.umask(0o077)  # the database has session keys, the journal has messages
         installation.raise_file_limit()
-        call_command("migrate", verbosity=0, interactive=False)
-        password = demo.make_accounts()
+        with installation.one_at_a_time():
+            call_command("migrate", verbosity=0, interactive=False)
+            password = demo.make_accounts()
         if settings.MONITOR_ENABLED:
             self.recover()
         self.introduce(installation.address(listener), password)
