@@ -8,6 +8,7 @@ import signal
 import pytest
 from playwright.sync_api import expect
 
+from ..proxy import Proxy
 from .crowd import Crowd
 from .pages import (
     connection_id,
@@ -22,7 +23,6 @@ from .pages import (
     texts,
     watch,
 )
-from .proxy import Proxy
 
 # The third is what htmx writes of a websocket that could not open.
 LOST = ["WebSocket connection .* failed", "ERR_CONNECTION_REFUSED", "object Event"]
@@ -42,6 +42,15 @@ BE_SILENT = "clearInterval(window.talking)"
 # What the browser tells when there is a network again: pages come back at once.
 ONLINE = "dispatchEvent(new Event('online'))"
 COMING_BACK = 60_000  # milliseconds; attempts are up to 30 s apart
+
+
+class Network(Proxy):
+    """What lies between browsers and a server, and takes its place for them."""
+
+    def __init__(self, server):
+        super().__init__(server.port)
+        self.url = f"http://127.0.0.1:{self.port}"
+        self.cookie = server.cookie
 
 
 @pytest.fixture
@@ -197,7 +206,7 @@ def test_cuts_and_crashes_in_mid_send_lose_nothing_and_double_nothing(
     own_server, page_of, tolerate
 ):
     tolerate += [*LOST, "ERR_CONNECTION_RESET", "ERR_EMPTY_RESPONSE"]
-    with Proxy(own_server) as proxy:
+    with Network(own_server) as proxy:
         pages = {name: page_of(name, at=proxy) for name in ("ana", "bruno")}
         acked = []
         for name, page in pages.items():

@@ -1,0 +1,190 @@
+"""Several processes on PostgreSQL and Redis: one dies, one pauses, one stops."""
+
+import random
+import signal
+import time
+from collections import Counter
+
+import pytest
+
+from ..rfc6455 import CLOSE, Client
+from ..services import postgres, redis_server
+from .conftest import LONG, SEED
+from .load import Load
+from .server import FaultServer, eventually
+
+CONNECTIONS = 300  # idle ones, of which each process has a third
+HEARTBEAT, LEASE, LOST_AFTER = (5, 15, 60) if LONG else (0.5, 1.5, 6)  # seconds
+SOON = 3.0  # seconds until staff see that a process was killed; here with others' load
+SHOWN = """
+    select connection.path, connection.cause, process.lost
+    from monitor_connection connection
+    join monitor_process process on process.id = connection.process_id
+    where process.pid = ? and connection.closed_at is null
+"""
+LIVE = """
+    select connection.id from monitor_connection connection
+    join monitor_process process on process.id = connection.process_id
+    where connection.closed_at is null and process.stopped_at is null
+    and process.seen_at > now() - interval '%s seconds' and process.pid = ?
+"""
+TWICE = """
+    select connection.path, text from monitor_event event
+    join monitor_connection connection on connection.id = event.connection_id
+    where kind = 'receive'
+"""
+
+
+@pytest.fixture
+def trio(tmp_path):
+    """Three processes with one database, one layer and one directory of journals."""
+    with postgres() as database_url, redis_server() as redis_url:
+        servers = [
+            FaultServer(
+                tmp_path / "data",
+                SERVER=server,
+                DATABASE_URL=database_url,
+                REDIS_URL=redis_url,
+                SECRET_KEY="a-secret-for-a-test-that-is-long-enough-to-be-one",
+                MONITOR_HEARTBEAT_INTERVAL=str(HEARTBEAT),
+                MONITOR_LEASE=str(LEASE),
+                MONITOR_LOST_AFTER=str(LOST_AFTER),
+            )
+            for server in ("uvicorn", "daphne", "uvicorn")
+        ]
+        servers[0].start()  # migrates
+        for server in servers[1:]:
+            server.spawn()
+        for server in servers[1:]:
+            eventually(lambda: _answers(server), within=30)  # noqa: B023
+        yield servers
+        for server in servers:
+            server.__exit__()
+
+
+def _answers(server):
+    try:
+        return server.get("/").status == 200
+    except OSError:
+        assert server.process.poll() is None, server.log
+        return False
+
+
+def live_on(server):
+    """The ids of the connections of a process that are shown as live."""
+    rows = server.rows(LIVE % LEASE, server.process.pid)
+    return {key for (key,) in rows}
+
+
+def open_on(server):
+    """What is not closed of the connections of a process."""
+    return server.rows(SHOWN, server.process.pid)
+
+
+@pytest.fixture
+def crowd(trio):
+    """Idle clients on all processes; they leave in the end."""
+    clients = [
+        Client(server.port, f"/echo/idle-{number}")
+        for server in trio
+        for number in range(CONNECTIONS // len(trio))
+    ]
+    for server in trio:
+        eventually(lambda: len(live_on(server)) == CONNECTIONS // len(trio))  # noqa: B023
+    yield clients
+    for client in clients:
+        client.drop()
+
+
+def test_a_process_that_is_killed_is_seen_to_be_lost_and_its_journal_is_kept(
+    trio, crowd
+):
+    print(f"SEED={SEED}")
+    chance = random.Random(SEED)
+    dying, witness = trio[1], trio[0]
+    with Load(dying.port, "dying") as load, Load(witness.port, "other") as other:
+        eventually(lambda: len(load.heard) > 20 and len(other.heard) > 20)
+        time.sleep(chance.uniform(0, 0.5))
+        killed_at = time.monotonic()
+        dying.kill()
+        eventually(lambda: not open_on(dying), within=2 * SOON)
+        print(f"seen to be lost after {time.monotonic() - killed_at:.2f} s")
+
+    causes = Counter(one.cause for one in dying.connections("/echo/%"))
+    assert causes["process"] == CONNECTIONS // 3 + 8
+    assert not other.broken
+    copies = Counter(witness.rows(TWICE))
+    for talk in (load, other):
+        lost = [text for text in talk.heard if copies[talk.path, text] != 1]
+        assert lost == []
+    assert max(copies.values()) == 1
+
+
+def test_a_process_that_pauses_is_unknown_and_live_again_with_the_same_ids(trio, crowd):
+    pausing, witness = trio[0], trio[2]
+    before = live_on(pausing)
+    pausing.process.send_signal(signal.SIGSTOP)
+    try:
+        eventually(lambda: not live_on(pausing), within=LEASE + 5)
+        assert len(open_on(pausing)) == len(before)
+        assert not [c for c in witness.connections("/echo/%") if c.closed]
+    finally:
+        pausing.process.send_signal(signal.SIGCONT)
+
+    eventually(lambda: live_on(pausing) == before, within=10)
+    assert len(live_on(witness)) == CONNECTIONS // 3
+
+
+def test_a_process_that_pauses_for_too_long_is_lost_and_goes_on_in_new_rows(trio):
+    pausing, witness = trio[0], trio[2]
+    client = Client(pausing.port, "/echo/long")
+    client.send("before")
+    client.receive()
+    [before] = eventually(lambda: live_on(pausing))
+    pausing.process.send_signal(signal.SIGSTOP)
+    try:
+        [lost] = eventually(
+            lambda: [c for c in witness.connections("/echo/long") if c.closed],
+            within=LOST_AFTER + 15,
+        )
+    finally:
+        pausing.process.send_signal(signal.SIGCONT)
+    assert (lost.cause, lost.ends) == ("process", 0)
+    assert lost.detail.startswith("inferred")
+
+    [after] = eventually(lambda: live_on(pausing), within=10)
+    client.send("after")
+    assert client.receive().text == "after"
+    client.close()
+
+    assert after != before
+    rows = eventually(
+        lambda: [c for c in witness.connections("/echo/long") if c.closed][1:]
+    )
+    assert [(row.cause, row.begins, row.ends) for row in rows if row.ends] == [
+        ("client", 1, 1)
+    ]
+    assert sorted(witness.stored("/echo/long")) == ["after", "before"]
+
+
+def test_a_stop_tells_every_client_to_come_back_at_a_bounded_rate(trio, crowd):
+    stopping = trio[2]
+    mine = crowd[-CONNECTIONS // 3 :]
+    deaf = Client(stopping.port, "/echo/deaf", buffer=4096)
+    for _ in range(20):
+        deaf.send("x" * 60_000)  # and never reads the echo
+
+    began_at = time.monotonic()
+    stopping.process.send_signal(signal.SIGTERM)
+    ends = [client.end() for client in mine]
+    assert stopping.process.wait(15) is not None
+    took = time.monotonic() - began_at
+
+    print(f"{len(mine)} clients and a deaf one: stopped after {took:.1f} s")
+    assert took < 10.5
+    assert [end.code if end else None for end in ends] == [4012] * len(mine)
+    assert {end.opcode for end in ends} == {CLOSE}
+    eventually(lambda: not open_on(stopping))
+    closed = stopping.connections("/echo/idle-%")
+    assert Counter(c.cause for c in closed if c.closed) == {"server": len(mine)}
+    deaf.drop()

@@ -1,0 +1,82 @@
+"""What is shown as live is what the kernel holds open, after whatever happened."""
+
+import random
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from ..rfc6455 import Client
+from ..services import postgres
+from .conftest import LONG, SEED
+from .server import FaultServer, eventually
+
+CALM_WITHIN = 30.0  # seconds
+ESTABLISHED = "01"  # in /proc/net/tcp
+CLIENTS = 2000 if LONG else 150
+OPENED = 20_000 if LONG else 1_500
+POOL = 10  # connections to PostgreSQL of one process, at most: project/settings.py
+
+
+def kernels_view(port):
+    """The remote ports of the sockets that are established on a port of ours."""
+    ports = set()
+    for line in Path("/proc/net/tcp").read_text().splitlines()[1:]:
+        _, local, remote, state, *_ = line.split()
+        if state == ESTABLISHED and int(local.split(":")[1], 16) == port:
+            ports.add(int(remote.split(":")[1], 16))
+    return ports
+
+
+def shown(server):
+    """The client ports of the connections that are shown as live."""
+    rows = server.rows(
+        "select client_port from monitor_connection connection"
+        " join monitor_process process on process.id = connection.process_id"
+        " where closed_at is null and process.stopped_at is null"
+    )
+    return {port for (port,) in rows}
+
+
+def test_after_all_kinds_of_ends_the_dashboard_shows_what_the_kernel_has(server, path):
+    print(f"SEED={SEED}")
+    chance = random.Random(SEED)
+    clients = [Client(server.port, f"/echo/{path}") for _ in range(CLIENTS)]
+    ends = [Client.close, Client.reset, Client.drop, Client.half_close]
+    for client in clients:
+        client.send("hola")
+    for client in clients:
+        if chance.random() < 0.8:
+            chance.choice(ends)(client)
+
+    # The others answer no pings from now on, as if they had vanished: in the end
+    # nobody is left, and at any time of calm both views are the same.
+    eventually(lambda: shown(server) == kernels_view(server.port), CALM_WITHIN)
+    eventually(lambda: not shown(server), CALM_WITHIN)
+    assert not kernels_view(server.port)
+    for client in clients:
+        client.drop()
+    causes = {one.cause for one in server.connections(f"/echo/{path}")}
+    assert causes == {"client", "lost"}
+    assert {one.ends for one in server.connections(f"/echo/{path}")} == {1}
+
+
+def test_connections_to_postgresql_do_not_grow_with_those_of_clients(kind, tmp_path):
+    with (
+        postgres() as url,
+        FaultServer(tmp_path / "data", SERVER=kind, DATABASE_URL=url) as server,
+        ThreadPoolExecutor(20) as crowd,
+    ):
+
+        def come_and_go(number):
+            with Client(server.port, "/echo/many") as client:
+                client.send("hola")
+                assert client.receive().text == "hola"
+                client.close()
+
+        list(crowd.map(come_and_go, range(OPENED)))
+
+        used = "select count(*) from pg_stat_activity where pid <> pg_backend_pid()"
+        [(count,)] = server.rows(used + " and backend_type = 'client backend'")
+        print(f"{count} connections to PostgreSQL after {OPENED} of clients")
+        assert 0 < count <= POOL
+        opened = "select count(*) from monitor_connection"
+        eventually(lambda: server.rows(opened) == [(OPENED,)], within=30)
