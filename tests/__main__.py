@@ -38,8 +38,13 @@ def main():
     ):
         embedded = Part(
             "tests, embedded",
-            [*PYTEST, "tests", "--ignore=tests/browser"],
+            [*PYTEST, "tests", "--ignore=tests/browser", "--ignore=tests/faults"],
             {"DATA_DIR": f"{directory}/embedded"},
+        )
+        faults = Part(
+            "tests, faults",
+            [*PYTEST, "tests/faults"],
+            {"DATA_DIR": f"{directory}/faults"},
         )
         outgrown = Part(
             "tests, PostgreSQL and Redis",
@@ -56,7 +61,7 @@ def main():
             {"DATA_DIR": f"{directory}/browser"},
         )
         # Side by side: each leaves a core idle half of the time.
-        for some in lanes.map(run, [[embedded], [outgrown, chromium]]):
+        for some in lanes.map(run, [[embedded, faults], [outgrown, chromium]]):
             failed += some
     print(f"\nFailed: {', '.join(failed)}" if failed else "\nEverything holds.")
     sys.exit(bool(failed))

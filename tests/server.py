@@ -78,7 +78,10 @@ class Server:
 
     def start(self, within=30):
         """Start, and wait until the login page answers."""
-        self.spawn()
+        return self.spawn().ready(within)
+
+    def ready(self, within=30):
+        """Wait until the login page answers."""
         deadline = time.monotonic() + within
         while time.monotonic() < deadline:
             assert self.process.poll() is None, self.log

@@ -11,7 +11,7 @@ from typing import Any
 
 from django.contrib import messages
 from django.db import transaction
-from django.db.models import Count, Q
+from django.db.models import Count, Q, QuerySet
 from django.http import HttpRequest, HttpResponse, QueryDict
 from django.shortcuts import get_object_or_404, redirect, render
 from django.utils import timezone
@@ -56,7 +56,8 @@ class Targets:
             process = get_object_or_404(Process, pk=uuids([key])[0])
             return cls(_("the process %s") % process, process=process)
         if keys := data.getlist("connection"):
-            found = _open().filter(pk__in=uuids(keys))
+            # Also one that has closed since it was chosen: that is its result.
+            found = _with_process(Connection.objects.filter(pk__in=uuids(keys)))
             return cls(_("the chosen connections"), list(found))
         if name := data.get("user"):
             blockable = {str(Block.Kind.USER): name}
@@ -211,14 +212,14 @@ def _of_process(process: Process, reason: str) -> Action:
     )
 
 
-def _open() -> Any:
-    return (
-        Connection.objects.open()
-        .filter(process__stopped_at=None)
-        .select_related("process")
-        .defer("scope", "process__traffic")
-        .order_by("-opened_at", "-pk")
-    )
+def _open() -> QuerySet[Connection]:
+    """The open connections, newest first."""
+    return _with_process(Connection.objects.open().filter(process__stopped_at=None))
+
+
+def _with_process(connections: QuerySet[Connection]) -> QuerySet[Connection]:
+    with_process = connections.select_related("process")
+    return with_process.defer("scope", "process__traffic").order_by("-opened_at", "-pk")
 
 
 def _from(network: str) -> list[Connection]:

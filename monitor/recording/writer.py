@@ -75,7 +75,7 @@ class Writer:
             time.sleep(self._retry)
         else:
             self.resting = True
-            if self._some.wait(LONGEST_REST):
+            if self._some.wait(min(LONGEST_REST, settings.RULES_INTERVAL)):
                 self.resting = False
                 self._urgent.wait(self.pause)
             self.resting = False

@@ -1,13 +1,17 @@
 """The servers under test, shared by all tests that leave them alive."""
 
+import contextlib
 import itertools
 import os
 import random
 import shutil
 
+import psycopg
 import pytest
 
 from ..rfc6455 import Client
+from ..server import Server
+from ..services import RedisServer, postgres_server
 from .server import FaultServer
 
 LONG = os.environ.get("SOAK") == "1"  # `make soak`
@@ -64,3 +68,66 @@ def connect(server):
     yield connect
     for client in clients:
         client.drop()
+
+
+@pytest.fixture(scope="session")
+def shared_postgres(tmp_path_factory):
+    """One PostgreSQL for all tests, each of which gets a database of its own."""
+    with postgres_server() as postgres:
+        with psycopg.connect(postgres.url, autocommit=True) as database:
+            database.execute("CREATE DATABASE migrated")
+        url = database_url(postgres, "migrated")
+        with Server(tmp_path_factory.mktemp("template"), DATABASE_URL=url) as server:
+            assert server.stop() == 0
+        yield postgres
+
+
+def database_url(postgres, name):
+    """The URL of another database of a server."""
+    return f"{postgres.url.rpartition('/')[0]}/{name}"
+
+
+@pytest.fixture(scope="session")
+def shared_redis():
+    """One Redis for all tests that leave it alone."""
+    with RedisServer() as redis:
+        yield redis
+
+
+@pytest.fixture(scope="session")
+def new_database(shared_postgres):
+    """A function that makes a migrated database, and returns its URL."""
+
+    def new_database():
+        name = f"test_{next(numbers)}"
+        with psycopg.connect(shared_postgres.url, autocommit=True) as database:
+            database.execute(f"CREATE DATABASE {name} TEMPLATE migrated")
+        return database_url(shared_postgres, name)
+
+    return new_database
+
+
+@pytest.fixture
+def outgrown(new_database, shared_redis):
+    """The environment of processes that share a database and a layer."""
+    return {
+        "DATABASE_URL": new_database(),
+        "REDIS_URL": shared_redis.url,
+        "SECRET_KEY": "a-secret-for-a-test-that-is-long-enough-to-be-one",
+        "CHAT_RATE": "1000",
+    }
+
+
+@contextlib.contextmanager
+def all_started(*servers):
+    """Start servers side by side; they end together, too."""
+    try:
+        for server in servers:
+            server.spawn()
+        for server in servers:
+            server.cookies = servers[0].cookies
+            server.ready()
+        yield servers
+    finally:
+        for server in servers:
+            server.__exit__()

@@ -13,8 +13,8 @@ import redis as redis_client
 from ..proxy import Proxy
 from ..rfc6455 import CLOSE, TEXT, Client
 from ..server import Server
-from ..services import RedisServer, postgres
-from .conftest import LONG, SEED
+from ..services import RedisServer
+from .conftest import KINDS, LONG, SEED, all_started
 from .server import eventually
 
 OUTAGE = 60.0 if LONG else 5.0  # seconds
@@ -22,10 +22,6 @@ RATE = 200 if LONG else 60  # messages a second, of all writers together
 MEMBERS = 6  # half of them on each process
 POLLED_WITHIN = 5.0  # seconds until a message arrives without Redis
 EQUAL_WITHIN = 2.0  # seconds after its return
-ENVIRONMENT = {
-    "SECRET_KEY": "a-secret-for-a-test-that-is-long-enough-to-be-one",
-    "CHAT_RATE": "1000",
-}
 
 
 @pytest.fixture(scope="module")
@@ -37,20 +33,18 @@ def redis():
 
 
 @pytest.fixture(scope="module")
-def pair(redis, tmp_path_factory):
+def pair(redis, new_database, tmp_path_factory):
     """Two processes of the site, one on each server."""
-    data = tmp_path_factory.mktemp("layer")
-    with postgres() as database_url:
-        environment = {
-            **ENVIRONMENT,
-            "DATABASE_URL": database_url,
-            "REDIS_URL": f"redis://127.0.0.1:{redis.network.port}/0",
-        }
-        first = Server(data / "data", SERVER="uvicorn", **environment)
-        second = Server(data / "data", SERVER="daphne", **environment)
-        with first, second:
-            second.cookies = first.cookies
-            yield first, second
+    data = tmp_path_factory.mktemp("layer") / "data"
+    environment = {
+        "SECRET_KEY": "a-secret-for-a-test-that-is-long-enough-to-be-one",
+        "CHAT_RATE": "1000",
+        "DATABASE_URL": new_database(),
+        "REDIS_URL": f"redis://127.0.0.1:{redis.network.port}/0",
+    }
+    servers = [Server(data, SERVER=kind, **environment) for kind in KINDS]
+    with all_started(*servers) as both:
+        yield both
 
 
 class Member:

@@ -8,8 +8,7 @@ from collections import Counter
 import pytest
 
 from ..rfc6455 import CLOSE, Client
-from ..services import postgres, redis_server
-from .conftest import LONG, SEED
+from .conftest import LONG, SEED, all_started
 from .load import Load
 from .server import FaultServer, eventually
 
@@ -36,38 +35,20 @@ TWICE = """
 
 
 @pytest.fixture
-def trio(tmp_path):
+def trio(tmp_path, outgrown):
     """Three processes with one database, one layer and one directory of journals."""
-    with postgres() as database_url, redis_server() as redis_url:
-        servers = [
-            FaultServer(
-                tmp_path / "data",
-                SERVER=server,
-                DATABASE_URL=database_url,
-                REDIS_URL=redis_url,
-                SECRET_KEY="a-secret-for-a-test-that-is-long-enough-to-be-one",
-                MONITOR_HEARTBEAT_INTERVAL=str(HEARTBEAT),
-                MONITOR_LEASE=str(LEASE),
-                MONITOR_LOST_AFTER=str(LOST_AFTER),
-            )
-            for server in ("uvicorn", "daphne", "uvicorn")
-        ]
-        servers[0].start()  # migrates
-        for server in servers[1:]:
-            server.spawn()
-        for server in servers[1:]:
-            eventually(lambda: _answers(server), within=30)  # noqa: B023
+    patience = {
+        "MONITOR_HEARTBEAT_INTERVAL": str(HEARTBEAT),
+        "MONITOR_LEASE": str(LEASE),
+        "MONITOR_LOST_AFTER": str(LOST_AFTER),
+    }
+    kinds = ("uvicorn", "daphne", "uvicorn")
+    servers = [
+        FaultServer(tmp_path / "data", SERVER=kind, **outgrown, **patience)
+        for kind in kinds
+    ]
+    with all_started(*servers):
         yield servers
-        for server in servers:
-            server.__exit__()
-
-
-def _answers(server):
-    try:
-        return server.get("/").status == 200
-    except OSError:
-        assert server.process.poll() is None, server.log
-        return False
 
 
 def live_on(server):

@@ -12,9 +12,7 @@ import websockets
 
 from ..clock import until
 from ..server import Server
-from ..services import postgres, redis_server
-from .conftest import LONG
-from .test_layer import ENVIRONMENT
+from .conftest import LONG, all_started
 
 CLIENTS = 1000 if LONG else 120
 INTERVAL = 0.05  # seconds between two messages
@@ -81,23 +79,15 @@ class Page:
 
 
 @pytest.fixture
-def trio(tmp_path):
-    with postgres() as database_url, redis_server() as redis_url:
-        environment = {
-            **ENVIRONMENT,
-            "DATABASE_URL": database_url,
-            "REDIS_URL": redis_url,
-            "CHAT_MAX_CONNECTIONS": "10000",
-        }
-        servers = [
-            Server(tmp_path / "data", SERVER=server, **environment)
-            for server in ("uvicorn", "daphne", "uvicorn")
-        ]
-        with servers[0], servers[1], servers[2]:
-            servers[1].cookies = servers[2].cookies = servers[0].cookies
-            for user in USERS:
-                servers[0].cookie(user)
-            yield servers
+def trio(tmp_path, outgrown):
+    """Three processes of the site, where the users have logged in."""
+    outgrown["CHAT_MAX_CONNECTIONS"] = "10000"
+    kinds = ("uvicorn", "daphne", "uvicorn")
+    servers = [Server(tmp_path / "data", SERVER=kind, **outgrown) for kind in kinds]
+    with all_started(*servers):
+        for user in USERS:
+            servers[0].cookie(user)
+        yield servers
 
 
 async def test_a_rolling_restart_loses_no_client_and_no_message(trio):
@@ -135,6 +125,7 @@ async def test_a_rolling_restart_loses_no_client_and_no_message(trio):
     await until(all_have_all, BACK_WITHIN)
     for task in tasks:
         task.cancel()
+    await asyncio.gather(*tasks, talking, return_exceptions=True)
 
 
 def _stored(server):

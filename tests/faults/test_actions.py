@@ -1,0 +1,175 @@
+"""What staff ask in one process reaches the connections of another one."""
+
+import json
+import signal
+
+import psycopg
+import pytest
+
+from ..rfc6455 import CLOSE, Client
+from ..server import Server
+from .conftest import all_started
+from .server import eventually
+
+ASK = "/admin/monitor/live/ask/"
+ANSWERED_WITHIN = 10.0  # seconds; without an answer for five, that is the answer
+
+
+@pytest.fixture
+def pair(tmp_path, outgrown):
+    """Two processes of the site: staff are on the first, users on the second."""
+    data = tmp_path / "data"
+    staffs = Server(data, SERVER="daphne", **outgrown)
+    with all_started(staffs, Server(data, SERVER="uvicorn", **outgrown)) as both:
+        yield both
+
+
+def rows(server, sql, *parameters):
+    with psycopg.connect(server.environment["DATABASE_URL"]) as database:
+        return database.execute(sql, parameters).fetchall()
+
+
+@pytest.fixture
+def join(pair):
+    """Have a user enter the lobby on the second process."""
+    clients = []
+
+    def join(user="bruno", server=pair[1], **options):
+        headers = {"cookie": server.cookie(user), "origin": server.url}
+        client = Client(server.port, "/ws/chat/", **options, **headers)
+        assert client.status == 101
+        clients.append(client)
+        return client
+
+    yield join
+    for client in clients:
+        client.drop()
+
+
+def connection_of(server, user):
+    """The id of a user's one live connection, once it is recorded."""
+    sql = "select id from monitor_connection where closed_at is null and username = %s"
+    [(key,)] = eventually(lambda: rows(server, sql, user))
+    return key
+
+
+def ask(server, kind, *connections, **more):
+    """Ask as olga; return a function that tells the results."""
+    page = f"{ASK}?connection={connections[0]}"
+    fields = {"asked": "yes", "kind": kind, "reason": "a test", **more}
+    response = server.post(ASK, "olga", page, connection=list(connections), **fields)
+    assert response.status == 302, response.text
+    order = response.headers["Location"].rstrip("/").rpartition("/")[2]
+    sql = 'select result, detail from monitor_action where "order" = %s'
+    return lambda: rows(server, sql, order)
+
+
+def answers(results, wanted):
+    """Wait until all results are the wanted one."""
+    eventually(lambda: {result for result, _ in results()} == {wanted}, ANSWERED_WITHIN)
+
+
+def bye(client):
+    """The farewell frame of a connection that is being closed."""
+    while frame := client.receive():
+        assert frame.opcode != CLOSE
+        if (content := json.loads(frame.text))["type"] == "bye":
+            return content
+    raise AssertionError("it ended without a word")
+
+
+def test_a_disconnect_reaches_the_process_that_holds_the_connection(pair, join):
+    staffs, _ = pair
+    bruno = join()
+
+    results = ask(staffs, "disconnect", connection_of(staffs, "bruno"))
+
+    assert bye(bruno)["code"] == 4403
+    answers(results, "done")
+
+
+def test_a_logout_ends_the_session_that_only_the_other_process_knows(pair, join):
+    staffs, users = pair
+    bruno = join()
+    assert users.get("/rooms/", "bruno").status == 200
+
+    results = ask(staffs, "log_out", connection_of(staffs, "bruno"))
+
+    assert bye(bruno)["code"] == 4401
+    answers(results, "done")
+    assert users.get("/rooms/", "bruno").status == 302
+
+
+def test_a_stopped_process_gives_no_answer_and_does_it_when_it_is_back(pair, join):
+    staffs, users = pair
+    bruno = join()
+    key = connection_of(staffs, "bruno")
+    users.process.send_signal(signal.SIGSTOP)
+    try:
+        results = ask(staffs, "disconnect", key)
+        answers(results, "no_answer")
+    finally:
+        users.process.send_signal(signal.SIGCONT)
+
+    assert bye(bruno)["code"] == 4403
+    answers(results, "done")
+
+
+def test_a_killed_process_has_nothing_left_to_disconnect(pair, join):
+    staffs, users = pair
+    join()
+    key = connection_of(staffs, "bruno")
+    users.kill()
+
+    results = ask(staffs, "disconnect", key)
+
+    answers(results, "gone")
+
+
+def test_a_client_that_reads_nothing_is_closed_all_the_same(pair, join):
+    staffs, users = pair
+    deaf, ana = join(buffer=4096), join("ana")
+    for _ in range(40):
+        ana.send(json.dumps({"message": "x" * 4000}))
+
+    results = ask(staffs, "disconnect", connection_of(staffs, "bruno"))
+
+    answers(results, "done")
+    sql = "select cause from monitor_connection where username = 'bruno'"
+    eventually(lambda: rows(staffs, sql) == [("staff",)])
+    deaf.drop()
+
+
+def test_a_blocked_user_is_turned_away_by_every_process(pair, join):
+    staffs, users = pair
+    bruno = join()
+    connection_of(staffs, "bruno")
+    fields = {"kind": "user", "value": "bruno", "seconds": "3600", "reason": "a test"}
+    add = "/admin/monitor/block/add/"
+    assert staffs.post(add, "olga", **fields).status == 302
+
+    # Who is connected is closed a little later, by the process that holds it.
+    assert bye(bruno)["reason"].startswith("Blocked for another")
+
+    for server in pair:
+        farewell = bye(join(server=server))
+        assert farewell["code"] == 4403
+        assert farewell["reason"] == "Blocked for another 59 min: a test"
+    join("ana")
+
+
+def test_a_drain_from_the_dashboard_stops_a_process_gently(pair, join):
+    staffs, users = pair
+    bruno = join()
+    connection_of(staffs, "bruno")
+    [(process,)] = rows(
+        staffs, "select id from monitor_process where pid = %s", users.process.pid
+    )
+    fields = {"asked": "yes", "kind": "drain", "reason": "an update"}
+    page = f"{ASK}?process={process}"
+
+    assert staffs.post(ASK, "olga", page, process=process, **fields).status == 302
+
+    assert bye(bruno)["code"] == 4012
+    assert users.process.wait(15) == 0
+    assert rows(staffs, "select result from monitor_action") == [("done",)]
