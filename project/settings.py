@@ -1,5 +1,6 @@
 """Settings of the site. Everything that the environment may say is read here."""
 
+import math
 import warnings
 from pathlib import Path
 
@@ -143,6 +144,11 @@ else:
 # Channel layer ---------------------------------------------------------------------
 
 REDIS_URL = env.str("REDIS_URL", default="")
+if REDIS_URL and not REDIS_URL.startswith(("redis://", "rediss://", "unix://")):
+    raise ImproperlyConfigured(
+        "REDIS_URL is no address of a Redis server; say one such as "
+        "redis://host:6379/0, or nothing for a single process."
+    )
 EMBEDDED_LAYER = not REDIS_URL
 if EMBEDDED_LAYER:
     CHANNEL_LAYERS = {
@@ -195,9 +201,12 @@ def number(name, default, wanted):
     """The number that the environment says, of the default's type."""
     said = env.str(name, default="")
     try:
-        return type(default)(said or default)
+        value = type(default)(said or default)
     except ValueError:
-        raise ImproperlyConfigured(f"{name} is {said!r}; say {wanted}.") from None
+        value = math.nan
+    if not math.isfinite(value):
+        raise ImproperlyConfigured(f"{name} is {said!r}; say {wanted}.")
+    return value
 
 
 CHAT_RATE = number("CHAT_RATE", 5.0, "how many messages a second one user may send")

@@ -215,6 +215,17 @@ def test_with_both_it_starts_on_every_address(tmp_path):
             "CHAT_RATE is 'fast'; say how many messages a second one user may send.",
         ),
         (
+            "CHAT_RATE",
+            "inf",
+            "CHAT_RATE is 'inf'; say how many messages a second one user may send.",
+        ),
+        (
+            "REDIS_URL",
+            "foo",
+            "REDIS_URL is no address of a Redis server; say one such as "
+            "redis://host:6379/0, or nothing for a single process.",
+        ),
+        (
             "CHAT_MAX_CONNECTIONS",
             "1.5",
             "CHAT_MAX_CONNECTIONS is '1.5'; say how many sockets one user may have "
