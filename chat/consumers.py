@@ -199,7 +199,7 @@ class ChatConsumer(AsyncWebsocketConsumer):
         if not (wait := limit.take(user, rate)):
             return
         retry_after = math.ceil(wait * 1000) / 1000  # seconds
-        advice = f"Too fast; try again in {wait:.1f} s."
+        advice = f"Too fast; try again in {math.ceil(wait * 10) / 10:.1f} s."
         if refusals.take(user, rate):
             self.member.dismiss(CloseCode.TOO_FAST, advice, retry_after)
         raise Refused("rate", advice, retry_after)
