@@ -165,9 +165,11 @@ class ChatConsumer(AsyncWebsocketConsumer):
             raise Refused("busy", "Too many messages wait; send it again.") from None
         except Error:
             raise Refused("not-stored", "Not stored; send it again.") from None
-        else:
-            if client_id is not None:
-                self.answer(frames.ack(stored))
+        if stored.room_id != room.pk:
+            detail = "This client_id belongs to a message in another room; take a new."
+            raise Refused("client-id-used", detail)
+        if client_id is not None:
+            self.answer(frames.ack(stored))
 
     async def show_history(self, content):
         before = before_of(content)

@@ -66,9 +66,14 @@ def client_id_of(content):
     if value is None:
         return None
     try:
-        return uuid.UUID(value)
+        client_id = uuid.UUID(value)
     except (ValueError, AttributeError, TypeError):
-        raise Refused("bad-client-id", '"client_id" must be a UUID.') from None
+        client_id = None
+    # Another spelling would come back as this one, and its sender not know it again.
+    if value != str(client_id):
+        detail = '"client_id" must be a UUID of 36 characters, with a-f in lower case.'
+        raise Refused("bad-client-id", detail)
+    return client_id
 
 
 def after_of(content):

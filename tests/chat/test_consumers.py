@@ -9,6 +9,7 @@ from chat import ledger
 from chat.models import Message, Room
 
 pytestmark = pytest.mark.django_db(transaction=True)
+LETTERS = uuid.UUID("abcdefab-cdef-4bcd-8bcd-abcdefabcdef")
 
 
 async def test_a_message_is_stored_before_everyone_in_the_room_gets_it(join):
@@ -188,6 +189,21 @@ async def test_the_same_client_id_of_another_user_is_another_message(join):
     assert (await ana.hear())["message"] == "mine, too"
 
 
+async def test_a_client_id_of_another_room_is_refused_and_nothing_is_stored(join):
+    await Room.objects.acreate(slug="design", name="Design")
+    lobby, design = await join("ana"), await join("ana", "/ws/chat/design/")
+    client_id = str(uuid.uuid4())
+    await lobby.say("hola", client_id=client_id)
+    await lobby.hear("ack")
+
+    await design.say("hola", client_id=client_id)
+
+    error = await design.hear("error")
+    assert (error["code"], error["client_id"]) == ("client-id-used", client_id)
+    assert await Message.objects.acount() == 1
+    assert await design.hears_nothing()
+
+
 @pytest.mark.parametrize(
     ("text", "code"),
     [
@@ -236,6 +252,19 @@ async def test_bad_input_is_answered_and_not_stored(join, text, code):
     assert error["detail"]
     await ana.say("still here")
     assert (await ana.hear())["seq"] == 1
+
+
+@pytest.mark.parametrize(
+    "spelling",
+    [str(LETTERS).upper(), LETTERS.hex, f"{{{LETTERS}}}", LETTERS.urn],
+)
+async def test_a_client_id_has_one_spelling(join, spelling):
+    ana = await join()
+
+    await ana.say("hola", client_id=spelling)
+
+    assert (await ana.hear("error"))["code"] == "bad-client-id"
+    assert not await Message.objects.aexists()
 
 
 async def test_a_binary_frame_is_answered_and_not_stored(join):
