@@ -133,6 +133,8 @@ class ChatConsumer(AsyncWebsocketConsumer):
             await self.handle(content)
         except Refused as refused:
             self.answer(frames.error(refused, about=content.get("client_id")))
+        except Room.DoesNotExist:
+            self.member.dismiss(CloseCode.NO_SUCH_ROOM, "This room was deleted.")
         except Error:
             logger.exception("A member could not be answered")
             refused = Refused("unavailable", "Not just now; ask again soon.")
@@ -159,8 +161,6 @@ class ChatConsumer(AsyncWebsocketConsumer):
         room, author = self.member.room, self.scope["user"]
         try:
             stored = await ledger.submit(room.pk, author, text, client_id)
-        except Room.DoesNotExist:
-            self.member.dismiss(CloseCode.NO_SUCH_ROOM, "This room was deleted.")
         except Busy:
             raise Refused("busy", "Too many messages wait; send it again.") from None
         except Error:
@@ -184,6 +184,9 @@ class ChatConsumer(AsyncWebsocketConsumer):
         self.take_turn(questions_asked, QUESTION_RATE)
         room = self.member.room
         messages, more = await reader.ask(Message.objects.changed, room.pk, after, PAGE)
+        if not messages:
+            # A database that was restored may never have come as far as the client.
+            after = min(after, await reader.ask(Room.objects.last_rev, room.pk))
         self.answer(frames.resumed(messages, more, room.slug, after))
 
     async def show_connection(self):

@@ -32,6 +32,10 @@ class RoomQuerySet(models.QuerySet):
         whole `Room` is larger. Raises `Room.DoesNotExist`."""
         return self.values_list("pk", "slug", "last_rev", named=True).get(slug=slug)
 
+    def last_rev(self, pk):
+        """Return the number of a room's last change. Raises `Room.DoesNotExist`."""
+        return self.values_list("last_rev", flat=True).get(pk=pk)
+
     def heads(self, ids):
         """Lock rooms until the transaction ends, in an order that cannot deadlock;
         return their heads by id.

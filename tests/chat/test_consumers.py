@@ -97,6 +97,29 @@ async def test_who_was_away_gets_what_changed_page_by_page(join, lobby_with):
     assert await bruno.hear("resumed") == nothing
 
 
+async def test_who_resumes_after_a_rev_that_never_was_is_told_the_last(
+    join, lobby_with
+):
+    await lobby_with(3)
+    bruno = await join("bruno")
+
+    await bruno.send_json_to({"type": "resume", "after": 10})
+
+    nothing = {"type": "resumed", "messages": [], "rev": 3, "more": False}
+    assert await bruno.hear("resumed") == nothing
+
+
+async def test_who_resumes_in_a_room_that_was_deleted_is_told(join):
+    room = await Room.objects.acreate(slug="design", name="Design")
+    ana = await join("ana", "/ws/chat/design/")
+
+    await room.adelete()
+    await ana.send_json_to({"type": "resume", "after": 0})
+
+    assert (await ana.hear("bye"))["code"] == 4404
+    assert await ana.hear_close() == 4404
+
+
 async def test_joining_says_after_which_rev_to_resume(join, connect, lobby_with):
     await lobby_with(60)
     bruno = await connect("bruno")
