@@ -61,6 +61,16 @@ async def test_every_frame_of_the_server_is_as_documented(
         assert as_documented(frame), frame
 
 
+def test_every_code_of_an_error_is_documented():
+    _, _, codes = PROTOCOL.partition("### Codes of `error`")
+    codes, _, _ = codes.partition("## Close codes")
+    sources = "".join(file.read_text() for file in (ROOT / "chat").glob("*.py"))
+
+    raised = set(re.findall(r'Refused\(\s*"([a-z-]+)"', sources))
+
+    assert set(re.findall(r"^\| `([a-z-]+)` \|", codes, re.MULTILINE)) == raised
+
+
 @pytest.mark.parametrize("frame", list(documented(TO_SERVER)), ids=json.dumps)
 async def test_every_frame_of_a_client_is_understood(join, lobby_with, frame):
     await lobby_with(60)
