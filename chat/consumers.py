@@ -34,11 +34,19 @@ from .reader import reader
 logger = logging.getLogger("channelscope.chat")
 
 QUESTION_RATE = 20.0  # pages of history and the like, a second for each user
+FRAME_RATE = 100.0  # frames of any kind, a second for each user
 messages_sent = RateLimit()
 questions_asked = RateLimit()
-refusals = RateLimit()  # of those two: who does not listen to them is let go
+frames_sent = RateLimit()
+refusals = RateLimit()  # of those three: who does not listen to them is let go
 caps = Caps()
 COME_BACK = 60.0  # seconds until a client that was one too many may try again
+
+
+def frame_rate():
+    """How many frames a second a user may send: room for acknowledgements, however
+    many messages are allowed."""
+    return max(FRAME_RATE, 4 * settings.CHAT_RATE)
 
 
 class ChatConsumer(AsyncWebsocketConsumer):
@@ -129,7 +137,12 @@ class ChatConsumer(AsyncWebsocketConsumer):
             return
         content = {}
         try:
-            content = decode(text)
+            try:
+                content = decode(text)
+            finally:
+                # After decoding, so that the error can name its message; and also of
+                # what could not be decoded.
+                self.take_turn(frames_sent, frame_rate())
             await self.handle(content)
         except Refused as refused:
             self.answer(frames.error(refused, about=content.get("client_id")))

@@ -5,7 +5,7 @@ from django.conf import settings
 from monitor.limits import Limit
 
 from .codes import CloseCode
-from .consumers import QUESTION_RATE
+from .consumers import QUESTION_RATE, frame_rate
 from .hub import Hub
 from .incoming import FRAME_LIMIT, TEXT_LIMIT
 from .ledger import Ledger
@@ -26,6 +26,12 @@ def limits():
         Limit(
             "questions of a user (history, resume, whoami)",
             _rate(QUESTION_RATE),
+            "the same",
+            CloseCode.TOO_FAST,
+        ),
+        Limit(
+            "frames of a user, of any kind",
+            _rate(frame_rate()),
             "the same",
             CloseCode.TOO_FAST,
         ),

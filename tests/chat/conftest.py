@@ -126,6 +126,7 @@ def nothing_left_behind():
     reader.stop()
     consumers.messages_sent.full_at.clear()
     consumers.questions_asked.full_at.clear()
+    consumers.frames_sent.full_at.clear()
     consumers.refusals.full_at.clear()
     assert not ledger.waiting
     assert ledger.thread is None

@@ -5,7 +5,7 @@ import uuid
 import pytest
 from django.db import OperationalError
 
-from chat import ledger
+from chat import consumers, ledger
 from chat.models import Message, Room
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -343,6 +343,41 @@ async def test_who_does_not_listen_to_the_rate_is_let_go_and_told_for_how_long(
     assert bye["code"] == 4429
     assert 0 < bye["retry_after"] <= 1
     assert await ana.hear_close() == 4429
+
+
+async def test_the_advice_never_says_to_wait_for_no_time(join, monkeypatch):
+    monkeypatch.setattr(consumers.messages_sent, "take", lambda user, rate: 0.004)
+    ana = await join()
+
+    await ana.say("quick")
+
+    assert (await ana.hear("error"))["detail"] == "Too fast; try again in 0.1 s."
+
+
+@pytest.mark.parametrize("frame", ["{", '{"type": "seen", "rev": 0}'])
+async def test_frames_of_any_kind_are_limited_and_who_goes_on_is_let_go(
+    join, settings, monkeypatch, frame
+):
+    settings.CHAT_RATE = 0.5
+    monkeypatch.setattr(consumers, "FRAME_RATE", 2.0)
+    ana = await join()
+
+    codes = []
+    for _ in range(4 + 4 + 1):
+        await ana.send_input({"type": "websocket.receive", "text": frame})
+    while (answer := await ana.receive_json_from(timeout=5))["type"] != "bye":
+        codes.append(answer.get("code"))
+
+    assert codes.count("rate") == 4
+    assert answer["code"] == 4429
+    assert await ana.hear_close() == 4429
+
+
+async def test_the_more_messages_are_allowed_the_more_frames_are(settings):
+    settings.CHAT_RATE = 5.0
+    assert consumers.frame_rate() == 100
+    settings.CHAT_RATE = 50.0
+    assert consumers.frame_rate() == 200
 
 
 async def test_one_connection_too_many_is_told_when_to_come_back(
