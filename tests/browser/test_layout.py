@@ -49,6 +49,16 @@ def test_the_monitor_fits_a_phone(page_of, crowd, room, scheme):
     assert sideways(olga) <= 0
 
 
+@pytest.mark.parametrize("width", [1280, 390])
+def test_the_table_of_limits_is_shown_whole(page_of, width):
+    olga = page_of("olga", viewport={"width": width, "height": 844})
+    watch(olga)
+
+    box = olga.get_by_role("region", name="Limits").locator(".scroll")
+
+    assert box.evaluate("box => box.scrollHeight - box.clientHeight") <= 0
+
+
 @phones
 def test_what_staff_want_kept_fits_a_phone(server, page_of, room, scheme):
     asked = {"kind": "path", "value": f"/ws/chat/{LONG}/", "minutes": 10}
