@@ -160,7 +160,7 @@ def test_my_connection_tells_what_is_known_but_never_the_session_key(server, pag
         term = panel.get_by_role("term").get_by_text(name, exact=True)
         expect(term.locator("+ dd")).to_contain_text(value)
     expect(panel).to_contain_text("Session began")
-    expect(panel).to_contain_text("Session ends")
+    expect(panel).to_contain_text("(in 14 days)")
     key = server.cookie("ana").removeprefix("sessionid=")
     assert key not in page.content()
     assert frames

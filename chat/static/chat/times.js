@@ -15,15 +15,18 @@ export const day = (date) => DAY.format(date);
 /** The whole of it, with the zone. */
 export const exact = (date) => EXACT.format(date);
 
-/** "3 min. ago", or the date if that is more than a week ago. */
+/** "3 min. ago", or the date if that is more than a week ago; "in 14 days". */
 export function relative(date, now = new Date()) {
   const seconds = (date - now) / 1000;
   if (seconds < -7 * 86400) return date.toLocaleDateString();
   for (const [unit, length] of UNITS) {
-    if (Math.abs(seconds) >= length) return RELATIVE.format(Math.trunc(seconds / length), unit);
+    if (Math.abs(seconds) >= length) return RELATIVE.format(whole(seconds / length), unit);
   }
   return "just now";
 }
+
+// What was set to two weeks is "in 14 days" a second later; what is past has to be whole.
+const whole = (count) => (count > 0 ? Math.round(count) : Math.trunc(count));
 
 /** A <time> that shows `text` and the exact time on hover. */
 export function timeElement(date, text) {
