@@ -51,11 +51,21 @@ export class History {
 
   /** What changed while the page was away, or the start of it. */
   resumed({ messages, more, rev }) {
+    const { asked } = this;
     this.asked = null;
+    if (rev < asked?.after) return this.anew(rev);
     this.log.addHistory(messages, this.log.more);
     this.rev = Math.max(this.rev, rev);
     this.tell();
     if (more) this.ask({ type: "resume", after: this.rev });
+  }
+
+  /** The room never had what is shown here: its database was restored, say. */
+  anew(rev) {
+    this.log.clear();
+    this.rev = rev;
+    this.told = undefined;
+    this.ask({ type: "history", before: Number.MAX_SAFE_INTEGER });
   }
 
   /** A message came live; while the page catches up, that is not all there is. */
