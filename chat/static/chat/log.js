@@ -111,6 +111,11 @@ export class Log {
     document.title = document.title.replace(/^\(\d+\) |^/, this.unread ? `(${this.unread}) ` : "");
   }
 
+  /** Say why there are no messages yet. */
+  tellAbsent(connecting) {
+    this.start.textContent = connecting ? "Loading messages…" : "Not connected.";
+  }
+
   tellMore(more) {
     this.more = more;
     if (more) this.start.textContent = "Loading older messages…";

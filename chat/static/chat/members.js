@@ -9,9 +9,14 @@ export class Members {
     this.user = user;
   }
 
-  /** Say that the names may be out of date, until new ones come. */
-  lost() {
-    if (!this.list.hasChildNodes()) return;
+  /** Say that the names may be out of date, or why there are none, until some come. */
+  lost(connecting) {
+    if (!this.list.hasChildNodes()) {
+      this.note.hidden = false;
+      this.note.textContent = connecting ? "Looking who is here…" : "Not connected.";
+      this.count.textContent = "";
+      return;
+    }
     this.side.classList.add("stale");
     this.note.hidden = false;
     this.note.textContent = "Who was here when the connection was lost:";

@@ -73,9 +73,11 @@ socket.addEventListener("frame", ({ detail }) => handlers[detail.type]?.(detail)
 socket.addEventListener("state", ({ detail }) => {
   status.show(detail);
   if (detail.state === "open") return;
+  const connecting = detail.state === "connecting";
+  if (history.rev === undefined) log.tellAbsent(connecting);
   history.lost();
-  members.lost();
-  outbox.connect(false);
+  members.lost(connecting);
+  outbox.connect(false, { final: detail.state === "closed" });
 });
 document.addEventListener("visibilitychange", () => log.atEnd() && log.read());
 
