@@ -45,7 +45,7 @@ def server_with(tmp_path_factory):
         key = tuple(sorted(environment.items()))
         if key not in started:
             data = tmp_path_factory.mktemp("server") / "data"
-            started[key] = Server(data, **QUICK, **environment).start()
+            started[key] = Server(data, **(QUICK | environment)).start()
         return started[key]
 
     yield server_with

@@ -1,5 +1,8 @@
 """People talk with each other."""
 
+import json
+import re
+
 import pytest
 from playwright.sync_api import expect
 
@@ -22,6 +25,16 @@ OPEN = (
     "s.onmessage = e => console.log(JSON.parse(e.data).message);"
 )
 SEND = "s.send(JSON.stringify({'message': 'hola'}))"
+# Write numbered messages as fast as a script can.
+HURRY = """([name, count]) => {
+  const field = document.getElementById("message");
+  for (let number = 0; number < count; number++) {
+    field.value = `${name} ${number}`;
+    field.dispatchEvent(new Event("input"));
+    field.form.requestSubmit();
+  }
+}"""
+PHONE = {"width": 390, "height": 844}
 
 
 @pytest.fixture
@@ -42,6 +55,45 @@ def console(page_of):
             assert "exceptionDetails" not in result
 
     return Console
+
+
+@pytest.fixture
+def between():
+    """Put a function between a page and the server: `(socket, frame) -> whether the
+    frame, which the page sent, goes on`."""
+
+    def between(page, passes):
+        def connected(socket):
+            server = socket.connect_to_server()
+            socket.on_message(
+                lambda text: passes(socket, json.loads(text)) and server.send(text)
+            )
+
+        page.route_web_socket(re.compile("/ws/chat/"), connected)
+
+    return between
+
+
+def say_goodbye(socket, code, reason):
+    """Close a socket as the server does."""
+    socket.send(json.dumps({"type": "bye", "code": code, "reason": reason}))
+    socket.close(code=code, reason=reason)
+
+
+def refuse(socket, frame):
+    """Refuse a message as the server does; let other frames pass."""
+    if "message" not in frame:
+        return True
+    error = {"type": "error", "code": "bad-text", "detail": "It is not good enough."}
+    socket.send(json.dumps(error | {"client_id": frame["client_id"]}))
+    return False
+
+
+def told(seq, text):
+    """A message of a history."""
+    sent_at = "2026-11-22T10:02:00.123456Z"
+    numbers = {"seq": seq, "rev": seq, "sent_at": sent_at}
+    return {"text": text, "room": "lobby", "user": "bruno", **numbers}
 
 
 def test_a_login_leads_into_the_lobby(page_of):
@@ -188,3 +240,173 @@ def test_a_chat_without_the_monitor_works_and_says_what_it_cannot_know(
     expect(olga.get_by_role("heading", name="Live connections")).to_be_visible()
     expect(live_rows(olga)).to_have_count(0)
     expect(olga.get_by_text("Nobody is connected.")).to_be_visible()
+
+
+def test_what_was_not_sent_goes_out_once_after_a_reload(server, page_of, room, between):
+    ana = page_of("ana")
+    lost = []
+    is_lost = True
+
+    def passes(_, frame):
+        if "message" in frame and is_lost:
+            lost.append(frame)
+        return "message" not in frame or not is_lost
+
+    between(ana, passes)
+    enter(ana, room)
+    say(ana, "first")
+    say(ana, "second")
+    assert eventually(lambda: lost)
+    ana.reload()
+    expect_connected(ana)
+    expect(ana.locator("#pending .text")).to_have_text(["first", "second"])
+    assert eventually(lambda: len(lost) == 2)
+    assert lost[0] == lost[1]
+
+    is_lost = False
+    ana.reload()
+
+    expect(message(ana, "second")).to_have_count(1)
+    assert texts(ana) == ["first", "second"]
+    expect(ana.locator("#pending > *")).to_have_count(0)
+    assert ana.evaluate("sessionStorage.length") == 0
+    ana.reload()
+    expect_connected(ana)
+    assert texts(ana) == ["first", "second"]
+
+
+def test_a_page_without_storage_works(page_of, room):
+    ana = page_of("ana")
+    ana.add_init_script(
+        "Storage.prototype.setItem = Storage.prototype.getItem = () => {"
+        " throw new DOMException('full', 'QuotaExceededError'); };"
+    )
+    enter(ana, room)
+
+    say(ana, "hola")
+
+    expect(message(ana, "hola")).to_have_count(1)
+
+
+def test_two_tabs_that_write_as_fast_as_they_can_share_the_rate(server_with, page_of):
+    server = server_with(CHAT_RATE="5")
+    tabs = [page_of("ana", at=server), page_of("ana", at=server)]
+    farewells = []
+    for tab in tabs:
+        tab.on(
+            "websocket",
+            lambda socket: socket.on(
+                "framereceived",
+                lambda frame: '"bye"' in frame and farewells.append(frame),
+            ),
+        )
+        enter(tab)
+
+    for name, tab in zip(("left", "right"), tabs, strict=True):
+        tab.evaluate(HURRY, [name, 20])
+
+    said = {f"{name} {number}" for name in ("left", "right") for number in range(20)}
+    for tab in tabs:
+        expect(tab.locator("#messages .text")).to_have_count(40, timeout=60_000)
+        assert set(texts(tab)) == said
+    assert not farewells
+
+
+def test_all_messages_that_are_paced_say_that_they_wait(server_with, page_of):
+    bruno = page_of("bruno", at=server_with(CHAT_RATE="5"))
+    enter(bruno)
+
+    bruno.evaluate(HURRY, ["quick", 20])
+
+    assert bruno.get_by_text("you write faster than the room takes").count() >= 10
+    expect(bruno.locator("#pending > *")).to_have_count(0)
+
+
+def test_a_refused_message_is_in_view_on_a_phone_and_announced(page_of, room, between):
+    ana = page_of("ana", viewport=PHONE)
+    between(ana, lambda socket, frame: "fine" in str(frame) or refuse(socket, frame))
+    enter(ana, room)
+    for number in range(20):
+        say(ana, f"fine {number}")
+    expect(message(ana, "fine 19")).to_be_visible()
+
+    say(ana, "refused")
+
+    expect(ana.locator("#unsent")).to_have_text("Not sent: It is not good enough.")
+    for name in ("Try again", "Edit", "Discard"):
+        button = ana.get_by_role("button", name=name)
+        expect(button).to_be_in_viewport(ratio=1)
+        button.click(trial=True)
+    ana.get_by_role("button", name="Discard").click()
+    expect(ana.locator("#unsent")).to_be_empty()
+    expect(ana.locator("#pending > *")).to_have_count(0)
+
+
+def test_a_page_that_is_kept_out_says_that_it_is_not_connected(page_of):
+    ana = page_of("ana")
+    ana.route_web_socket(
+        re.compile("/ws/chat/"), lambda socket: say_goodbye(socket, 4404, "No room.")
+    )
+
+    ana.goto("/rooms/lobby/")
+
+    expect(ana.locator("#log-start")).to_have_text("Not connected.")
+    expect(ana.locator("#members-note")).to_have_text("Not connected.")
+    expect(ana.locator("#member-count")).to_be_empty()
+
+
+def test_after_the_last_close_messages_say_so_and_can_be_edited_and_discarded(
+    page_of, room
+):
+    ana = page_of("ana")
+    sockets = []
+
+    def connected(socket):
+        socket.connect_to_server()
+        sockets.append(socket)
+
+    ana.route_web_socket(re.compile("/ws/chat/"), connected)
+    enter(ana, room)
+
+    say_goodbye(sockets[0], 4403, "That is enough.")
+    expect(ana.get_by_text("Disconnected: That is enough.")).to_be_visible()
+    for text in ("one", "two", "three"):
+        say(ana, text)
+
+    fates = ana.locator("#pending .fate").get_by_text("not sent: the connection")
+    expect(fates).to_have_count(3)
+    ana.get_by_role("button", name="Discard").first.click()
+    ana.get_by_role("button", name="Edit").first.click()
+    expect(ana.get_by_role("textbox", name="Message to")).to_have_value("two")
+    expect(ana.locator("#pending .text")).to_have_text(["three"])
+    ana.get_by_role("button", name="Connect again").click()
+    expect(message(ana, "three")).to_have_count(1)
+
+
+def test_a_page_loads_the_history_anew_if_the_room_never_had_what_it_shows(page_of):
+    ana = page_of("ana")
+    sockets = []
+
+    def connected(socket):
+        sockets.append(socket)
+        rev = 5 if len(sockets) == 1 else 9
+        history = {"type": "history", "messages": [told(5, "gone")], "more": False}
+        socket.on_message(lambda text: answer(socket, json.loads(text)))
+        socket.send(json.dumps(history | {"rev": rev}))
+
+    def answer(socket, frame):
+        if frame["type"] == "resume":
+            resumed = {"type": "resumed", "messages": [], "rev": 3, "more": False}
+            socket.send(json.dumps(resumed))
+        elif frame["type"] == "history":
+            history = {"type": "history", "messages": [told(3, "restored")]}
+            socket.send(json.dumps(history | {"more": False}))
+
+    ana.route_web_socket(re.compile("/ws/chat/"), connected)
+    enter(ana)
+    assert texts(ana) == ["gone"]
+
+    sockets[0].close(code=4012)
+
+    expect(message(ana, "restored")).to_have_count(1)
+    assert texts(ana) == ["restored"]

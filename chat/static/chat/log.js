@@ -19,7 +19,7 @@ export class Log {
     this.more = false; // on the server, older than the oldest here
     this.button.addEventListener("click", () => this.toNewest());
     scroller.addEventListener("scroll", () => this.scrolled(), { passive: true });
-    new ResizeObserver(() => this.following && this.stick()).observe(scroller);
+    new ResizeObserver(() => this.follow()).observe(scroller);
     this.following = true;
     this.height = scroller.clientHeight;
   }
@@ -71,6 +71,10 @@ export class Log {
   }
 
   /** Keep the end in view, if it was. */
+  follow() {
+    if (this.following) this.stick();
+  }
+
   stick() {
     this.scroller.scrollTop = this.scroller.scrollHeight;
     this.following = true;

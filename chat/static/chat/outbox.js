@@ -7,29 +7,51 @@ const RETRY = 2000; // ms
 const TRIES = 3; // of a message that the server could not store
 const BURST = 2000; // ms whose messages may come at once
 const MARGIN = 1; // messages fewer than the server takes at once
+const SLOWEST = 4; // times the usual interval
+const SPREAD = 4; // doublings of the spread, at most
+const SENDING = "sending…";
 const PACED = "waiting: you write faster than the room takes";
+const AGAIN = "trying again…";
+const QUEUED = "waits for the message before it";
+const OFFLINE = "waits for the connection";
+const CLOSED = "not sent: the connection is closed";
 const TEMPORARY = new Set(["rate", "busy", "not-stored", "unavailable"]);
 
 /**
  * Sends one message at a time, so they arrive in their order. Each keeps its id in
- * every attempt, so none is stored twice.
+ * every attempt, also after a reload, so none is stored twice.
  */
 export class Outbox {
-  constructor({ list, user, rate, send, opens, suspect, edit }) {
+  constructor({ list, alert, kept, user, rate, send, opens, grew, suspect, edit }) {
     this.list = list;
+    this.alert = alert; // says to those who hear the page what was not sent
+    this.kept = kept; // of the last page in this tab
     this.user = user;
-    this.interval = 1000 / rate; // ms between two messages for as long as one likes
+    this.usual = 1000 / rate; // ms between two messages for as long as one likes
+    this.interval = this.usual; // longer while other pages of this user write, too
+    this.refusals = 0; // for being too fast, in a row
     this.fullAt = 0; // when the server's bucket is full again, in ms since 1970
+    this.resumeAt = 0; // when a message that was not stored is tried again, likewise
     this.send = send; // (content) => boolean
     this.opens = opens; // (message) => whether it opens a block of the room
+    this.grew = grew; // () => what is shown here may be higher
     this.suspect = suspect; // () => the connection seems dead
     this.edit = edit; // (text) => put it back into the message field
     this.entries = [];
     this.connected = false;
+    this.final = false; // the connection does not come back by itself
+    for (const message of kept.load()) this.put(message);
+    this.next();
   }
 
   add(text) {
-    const entry = { id: uuid(), text, user: this.user, date: new Date(), tries: 0 };
+    this.put({ id: uuid(), text });
+    this.keep();
+    this.next();
+  }
+
+  put({ id, text }) {
+    const entry = { id, text, user: this.user, date: new Date(), tries: 0 };
     entry.element = messageElement(entry);
     entry.element.classList.add("pending");
     entry.fate = document.createElement("div");
@@ -38,15 +60,21 @@ export class Outbox {
     this.entries.push(entry);
     this.dress();
     this.list.append(entry.element);
-    this.next();
   }
 
-  /** The connection came or went. */
-  connect(connected) {
+  keep() {
+    const unstored = this.entries.filter((entry) => !entry.stored);
+    this.kept.save(unstored.map(({ id, text }) => ({ id, text })));
+  }
+
+  /** The connection came or went; `final` if it does not come back by itself. */
+  connect(connected, { final = false } = {}) {
     this.connected = connected;
+    this.final = final;
     this.underway = null;
-    clearTimeout(this.timer);
+    this.resumeAt = 0;
     this.next();
+    this.alert.textContent = final && this.waiting().length ? CLOSED : "";
   }
 
   /** Whether a message is on its way from here. */
@@ -59,9 +87,11 @@ export class Outbox {
     const entry = this.find(clientId);
     if (!entry) return;
     entry.stored = true;
+    this.keep();
     this.say(entry, "sent");
     if (this.underway === entry) this.underway = null;
-    clearTimeout(this.timer);
+    this.refusals = 0;
+    this.interval = Math.max(this.usual, 0.8 * this.interval);
     this.next();
   }
 
@@ -76,40 +106,77 @@ export class Outbox {
     const entry = this.find(clientId);
     if (!entry) return false;
     this.underway = null;
-    clearTimeout(this.timer);
-    if (code !== "rate") entry.tries += 1;
-    if (TEMPORARY.has(code) && entry.tries < TRIES) {
-      const wait = retryAfter ? 1000 * retryAfter : RETRY;
-      this.say(entry, code === "rate" ? PACED : "trying again…");
-      this.timer = setTimeout(() => this.next(), wait);
+    if (code === "rate") {
+      this.slowDown(1000 * retryAfter);
     } else {
-      this.fail(entry, detail);
-      this.next();
+      entry.tries += 1;
+      if (TEMPORARY.has(code) && entry.tries < TRIES) this.resumeAt = Date.now() + RETRY;
+      else this.fail(entry, detail);
     }
+    this.next();
     return true;
   }
 
+  /**
+   * Other pages of this user write, too, and were told the same time to wait: whoever
+   * is refused again and again chooses from a longer and longer time.
+   */
+  slowDown(wait) {
+    this.refusals = Math.min(this.refusals + 1, SPREAD);
+    this.interval = Math.min(2 * this.interval, SLOWEST * this.usual);
+    const spread = Math.random() * this.usual * 2 ** this.refusals;
+    this.fullAt = Date.now() + wait + spread - this.slack();
+  }
+
+  /** Send the next message if it is time, and tell of each what it waits for. */
   next() {
-    for (const entry of this.waiting()) this.say(entry, this.connected ? "sending…" : "waits for the connection");
-    const [entry] = this.waiting();
-    if (!entry || !this.connected || this.underway) return;
-    const wait = this.wait();
-    if (wait > 0) {
-      this.say(entry, PACED);
-      this.timer = setTimeout(() => this.next(), wait);
-      return;
-    }
-    if (!this.send({ message: entry.text, client_id: entry.id })) return;
-    this.underway = entry;
-    this.fullAt = Math.max(Date.now(), this.fullAt) + this.interval;
     clearTimeout(this.timer);
-    this.timer = setTimeout(this.suspect, PATIENCE);
+    if (this.connected) this.attempt();
+    let ahead = 0;
+    for (const entry of this.waiting()) {
+      if (entry !== this.underway) this.tell(entry, ahead++);
+    }
+    this.grew();
+  }
+
+  attempt() {
+    const [entry] = this.waiting();
+    if (entry && !this.underway) {
+      const wait = this.wait();
+      if (wait > 0) {
+        this.timer = setTimeout(() => this.next(), wait);
+        return;
+      }
+      if (!this.send({ message: entry.text, client_id: entry.id })) return;
+      this.underway = entry;
+      this.sentAt = Date.now();
+      this.fullAt = Math.max(Date.now(), this.fullAt) + this.interval;
+      this.say(entry, SENDING);
+    }
+    if (this.underway) {
+      this.timer = setTimeout(this.suspect, this.sentAt + PATIENCE - Date.now());
+    }
+  }
+
+  /** Say what a message waits for, with so many before it. */
+  tell(entry, ahead) {
+    if (this.final) this.say(entry, CLOSED, ...this.ways(entry));
+    else if (!this.connected) this.say(entry, OFFLINE);
+    else if (this.resumeAt > Date.now()) this.say(entry, ahead ? QUEUED : AGAIN);
+    else if (this.wait() + ahead * this.interval > 0) this.say(entry, PACED);
+    else this.say(entry, SENDING);
   }
 
   /** Milliseconds until the server will take another message: see chat/rate.py. */
   wait() {
+    const now = Date.now();
+    return Math.max(this.resumeAt - now, Math.max(0, this.fullAt - now) + this.slack());
+  }
+
+  /** What the bucket holds, in ms below zero. */
+  slack() {
     const burst = Math.max(1, BURST / this.interval - MARGIN);
-    return Math.max(0, this.fullAt - Date.now()) + (1 - burst) * this.interval;
+    return (1 - burst) * this.interval;
   }
 
   waiting() {
@@ -123,28 +190,33 @@ export class Outbox {
   fail(entry, detail) {
     entry.failed = true;
     entry.element.classList.add("failed");
-    entry.fate.replaceChildren(
-      `Not sent: ${detail}`,
-      button("Try again", () => this.again(entry)),
+    const again = button("Try again", () => this.again(entry));
+    this.say(entry, `Not sent: ${detail}`, again, ...this.ways(entry));
+    this.alert.textContent = entry.said;
+  }
+
+  /** What can be done with a message that is not on its way. */
+  ways(entry) {
+    return [
       button("Edit", () => { this.discard(entry); this.edit(entry.text); }),
       button("Discard", () => this.discard(entry)),
-    );
+    ];
   }
 
   again(entry) {
     entry.failed = false;
     entry.tries = 0;
     entry.element.classList.remove("failed");
+    this.alert.textContent = "";
     this.next();
   }
 
   discard(entry) {
-    if (this.underway === entry) {
-      this.underway = null;
-      clearTimeout(this.timer);
-    }
+    if (this.underway === entry) this.underway = null;
+    if (entry.failed) this.alert.textContent = "";
     entry.element.remove();
     this.entries = this.entries.filter((other) => other !== entry);
+    this.keep();
     this.dress();
     this.next();
   }
@@ -153,8 +225,10 @@ export class Outbox {
     this.entries.forEach((entry, index) => head(entry, index === 0 && this.opens(entry)));
   }
 
-  say(entry, text) {
-    if (entry.fate.textContent !== text) entry.fate.textContent = text;
+  say(entry, text, ...buttons) {
+    if (entry.said === text) return;
+    entry.said = text;
+    entry.fate.replaceChildren(text, ...buttons);
   }
 }
 

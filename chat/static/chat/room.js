@@ -4,6 +4,7 @@ import { Composer } from "./composer.js";
 import { setUpDrawers } from "./drawers.js";
 import { Facts } from "./facts.js";
 import { History } from "./history.js";
+import { Kept } from "./kept.js";
 import { Log } from "./log.js";
 import { Members } from "./members.js";
 import { Outbox } from "./outbox.js";
@@ -22,10 +23,13 @@ const facts = new Facts(find("my-connection"), () => socket.send({ type: "whoami
 const status = new Status({ pill: find("state"), notice: find("notice"), retry: () => socket.retry() });
 const outbox = new Outbox({
   list: find("pending"),
+  alert: find("unsent"),
+  kept: new Kept(`outbox ${slug} ${user}`),
   user,
   rate: Number(rate),
   send: (content) => socket.send(content),
   opens: (message) => log.opens(message),
+  grew: () => log.follow(),
   suspect: () => socket.restart(),
   edit: (text) => composer.put(text),
 });
@@ -54,7 +58,11 @@ const handlers = {
     history.saw(rest.rev);
   },
   heartbeat: () => history.tell(),
-  ack: (frame) => outbox.acked(frame.client_id),
+  ack({ client_id: clientId, seq }) {
+    // One that a reload sent again may be in pages that nobody has loaded.
+    if (seq < log.oldest) outbox.seen(clientId);
+    else outbox.acked(clientId);
+  },
   notice: (frame) => showNotice(find("staff-notice"), frame.text),
   members: (frame) => members.show(frame.members),
   whoami: ({ scope }) => facts.show(scope),

@@ -1,0 +1,28 @@
+// What outlives a reload of this tab, and ends with it.
+
+export class Kept {
+  constructor(key) {
+    this.key = key;
+  }
+
+  /** What was kept; an empty list if nothing was, or can be. */
+  load() {
+    try {
+      return JSON.parse(sessionStorage.getItem(this.key)) ?? [];
+    } catch {
+      // Storage may be forbidden, or hold what another program wrote.
+      return [];
+    }
+  }
+
+  /** Keep a list, in place of the last one. */
+  save(list) {
+    try {
+      if (list.length) sessionStorage.setItem(this.key, JSON.stringify(list));
+      else sessionStorage.removeItem(this.key);
+    } catch {
+      // Storage may be forbidden or full. The page works without; what it has not sent
+      // is lost when it is left.
+    }
+  }
+}
