@@ -9,7 +9,7 @@ import sys
 
 from ..server import ROOT
 from ..services import postgres_program
-from . import drain, echo, joins, journeys, memory, report, rooms
+from . import crowd, drain, echo, joins, journeys, memory, report, rooms
 
 PARTS = {
     "echo": echo,
@@ -18,10 +18,12 @@ PARTS = {
     "journeys": journeys,
     "rooms": rooms,
     "joins": joins,
+    "crowd": crowd,
 }
 DOCS = ROOT / "docs"
 NEEDED = {
     "drain": ("postgresql", lambda: postgres_program("initdb")),
+    "crowd": ("redis-server", lambda: shutil.which("redis-server")),
     "journeys": ("chromium", lambda: shutil.which("chromium")),
 }
 
