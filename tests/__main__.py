@@ -23,6 +23,16 @@ LINT = {
     "format": ["ruff", "format", "--check", "."],
     "types": ["mypy"],
 }
+NEW_DATABASE = ["--reuse-db", "--create-db"]
+# Modules that no database makes a difference to.
+ALIKE = [
+    f"--ignore=tests/{name}.py"
+    for name in (
+        *("chat/test_eager", "chat/test_caps", "chat/test_protocol"),
+        *("monitor/test_masking", "monitor/test_journal", "monitor/test_origin"),
+        *("monitor/test_applications", "monitor/test_doctor"),
+    )
+]
 LANES = 3  # parts at once, on two cores
 PYTEST = [sys.executable, "-m", "pytest", "-q", "--durations=5"]
 
@@ -43,9 +53,9 @@ def main():
         outgrown = {"DATABASE_URL": database_url, "REDIS_URL": redis_url}
         # Each leaves a core idle for much of its time. The longest come first.
         parts = [
-            Part("faults", [*PYTEST, "tests/faults"]),
             Part("Chromium", [*PYTEST, "tests/browser"]),
-            Part("outgrown", [*PYTEST, *both, "--reuse-db", "--create-db"], outgrown),
+            Part("outgrown", [*PYTEST, *ALIKE, *both, *NEW_DATABASE], outgrown),
+            Part("faults", [*PYTEST, "tests/faults"]),
             Part("embedded", [*PYTEST, *both]),
             Part("the others", [*PYTEST, "tests", *others]),
         ]

@@ -6,7 +6,7 @@ import time
 from monitor.processes import local
 
 
-async def until(condition, within=10):
+async def until(condition, within=20):
     """Wait until `condition()`, which may be a coroutine function, is true.
 
     Returns what it returned. For facts that another thread or process is bringing

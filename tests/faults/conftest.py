@@ -107,7 +107,7 @@ def new_database(shared_postgres):
     return new_database
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def outgrown(new_database, shared_redis):
     """The environment of processes that share a database and a layer."""
     return {
@@ -116,6 +116,14 @@ def outgrown(new_database, shared_redis):
         "SECRET_KEY": "a-secret-for-a-test-that-is-long-enough-to-be-one",
         "CHAT_RATE": "1000",
     }
+
+
+def all_back(servers):
+    """Start those again that a test has stopped."""
+    for server in servers:
+        if server.process.poll() is not None:
+            server.start()
+    return servers
 
 
 @contextlib.contextmanager

@@ -8,20 +8,26 @@ import pytest
 
 from ..rfc6455 import CLOSE, Client
 from ..server import Server
-from .conftest import all_started
+from .conftest import all_back, all_started
 from .server import eventually
 
 ASK = "/admin/monitor/live/ask/"
 ANSWERED_WITHIN = 10.0  # seconds; without an answer for five, that is the answer
 
 
-@pytest.fixture
-def pair(tmp_path, outgrown):
-    """Two processes of the site: staff are on the first, users on the second."""
-    data = tmp_path / "data"
+@pytest.fixture(scope="module")
+def both(tmp_path_factory, outgrown):
+    """Two processes of the site."""
+    data = tmp_path_factory.mktemp("actions") / "data"
     staffs = Server(data, SERVER="daphne", **outgrown)
     with all_started(staffs, Server(data, SERVER="uvicorn", **outgrown)) as both:
         yield both
+
+
+@pytest.fixture
+def pair(both):
+    """The same: staff are on the first, users on the second."""
+    return all_back(both)
 
 
 def rows(server, sql, *parameters):
@@ -49,8 +55,12 @@ def join(pair):
 def connection_of(server, user):
     """The id of a user's one live connection, once it is recorded."""
     sql = "select id from monitor_connection where closed_at is null and username = %s"
-    [(key,)] = eventually(lambda: rows(server, sql, user))
+    [(key,)] = eventually(lambda: _one(rows(server, sql, user)))
     return key
+
+
+def _one(found):
+    return found if len(found) == 1 else None
 
 
 def ask(server, kind, *connections, **more):
@@ -98,6 +108,7 @@ def test_a_logout_ends_the_session_that_only_the_other_process_knows(pair, join)
     assert bye(bruno)["code"] == 4401
     answers(results, "done")
     assert users.get("/rooms/", "bruno").status == 302
+    del users.cookies["bruno"]
 
 
 def test_a_stopped_process_gives_no_answer_and_does_it_when_it_is_back(pair, join):
@@ -132,17 +143,18 @@ def test_a_client_that_reads_nothing_is_closed_all_the_same(pair, join):
     for _ in range(40):
         ana.send(json.dumps({"message": "x" * 4000}))
 
-    results = ask(staffs, "disconnect", connection_of(staffs, "bruno"))
+    key = connection_of(staffs, "bruno")
+    results = ask(staffs, "disconnect", key)
 
     answers(results, "done")
-    sql = "select cause from monitor_connection where username = 'bruno'"
-    eventually(lambda: rows(staffs, sql) == [("staff",)])
+    sql = "select cause from monitor_connection where id = %s"
+    eventually(lambda: rows(staffs, sql, key) == [("staff",)])
     deaf.drop()
 
 
 def test_a_blocked_user_is_turned_away_by_every_process(pair, join):
     staffs, users = pair
-    bruno = join()
+    bruno = join(timeout=30)
     connection_of(staffs, "bruno")
     fields = {"kind": "user", "value": "bruno", "seconds": "3600", "reason": "a test"}
     add = "/admin/monitor/block/add/"
@@ -156,12 +168,13 @@ def test_a_blocked_user_is_turned_away_by_every_process(pair, join):
         assert farewell["code"] == 4403
         assert farewell["reason"] == "Blocked for another 59 min: a test"
     join("ana")
+    rows(staffs, "update monitor_block set lifted_at = now() returning id")
 
 
 def test_a_drain_from_the_dashboard_stops_a_process_gently(pair, join):
     staffs, users = pair
-    bruno = join()
-    connection_of(staffs, "bruno")
+    ana = join("ana")
+    connection_of(staffs, "ana")
     [(process,)] = rows(
         staffs, "select id from monitor_process where pid = %s", users.process.pid
     )
@@ -170,6 +183,7 @@ def test_a_drain_from_the_dashboard_stops_a_process_gently(pair, join):
 
     assert staffs.post(ASK, "olga", page, process=process, **fields).status == 302
 
-    assert bye(bruno)["code"] == 4012
+    assert bye(ana)["code"] == 4012
     assert users.process.wait(15) == 0
-    assert rows(staffs, "select result from monitor_action") == [("done",)]
+    sql = "select result from monitor_action where kind = 'drain'"
+    assert rows(staffs, sql) == [("done",)]

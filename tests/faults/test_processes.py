@@ -8,7 +8,7 @@ from collections import Counter
 import pytest
 
 from ..rfc6455 import CLOSE, Client
-from .conftest import LONG, SEED, all_started
+from .conftest import LONG, SEED, all_back, all_started
 from .load import Load
 from .server import FaultServer, eventually
 
@@ -34,21 +34,27 @@ TWICE = """
 """
 
 
-@pytest.fixture
-def trio(tmp_path, outgrown):
+@pytest.fixture(scope="module")
+def three(tmp_path_factory, outgrown):
     """Three processes with one database, one layer and one directory of journals."""
     patience = {
         "MONITOR_HEARTBEAT_INTERVAL": str(HEARTBEAT),
         "MONITOR_LEASE": str(LEASE),
         "MONITOR_LOST_AFTER": str(LOST_AFTER),
     }
-    kinds = ("uvicorn", "daphne", "uvicorn")
+    data = tmp_path_factory.mktemp("processes") / "data"
     servers = [
-        FaultServer(tmp_path / "data", SERVER=kind, **outgrown, **patience)
-        for kind in kinds
+        FaultServer(data, SERVER=kind, **outgrown, **patience)
+        for kind in ("uvicorn", "daphne", "uvicorn")
     ]
     with all_started(*servers):
         yield servers
+
+
+@pytest.fixture
+def trio(three):
+    """The same, those started again that a test has ended."""
+    return all_back(three)
 
 
 def live_on(server):
@@ -57,16 +63,21 @@ def live_on(server):
     return {key for (key,) in rows}
 
 
+def only(found):
+    """What was found, if it is one; others may be on their way out."""
+    return found if len(found) == 1 else None
+
+
 def open_on(server):
     """What is not closed of the connections of a process."""
     return server.rows(SHOWN, server.process.pid)
 
 
 @pytest.fixture
-def crowd(trio):
+def crowd(trio, path):
     """Idle clients on all processes; they leave in the end."""
     clients = [
-        Client(server.port, f"/echo/idle-{number}")
+        Client(server.port, f"/echo/{path}-{number}")
         for server in trio
         for number in range(CONNECTIONS // len(trio))
     ]
@@ -78,12 +89,15 @@ def crowd(trio):
 
 
 def test_a_process_that_is_killed_is_seen_to_be_lost_and_its_journal_is_kept(
-    trio, crowd
+    trio, crowd, path
 ):
     print(f"SEED={SEED}")
     chance = random.Random(SEED)
     dying, witness = trio[1], trio[0]
-    with Load(dying.port, "dying") as load, Load(witness.port, "other") as other:
+    with (
+        Load(dying.port, f"{path}-a") as load,
+        Load(witness.port, f"{path}-b") as other,
+    ):
         eventually(lambda: len(load.heard) > 20 and len(other.heard) > 20)
         time.sleep(chance.uniform(0, 0.5))
         killed_at = time.monotonic()
@@ -91,7 +105,7 @@ def test_a_process_that_is_killed_is_seen_to_be_lost_and_its_journal_is_kept(
         eventually(lambda: not open_on(dying), within=2 * SOON)
         print(f"seen to be lost after {time.monotonic() - killed_at:.2f} s")
 
-    causes = Counter(one.cause for one in dying.connections("/echo/%"))
+    causes = Counter(one.cause for one in dying.connections(f"/echo/{path}-%"))
     assert causes["process"] == CONNECTIONS // 3 + 8
     assert not other.broken
     for talk in (load, other):
@@ -100,14 +114,16 @@ def test_a_process_that_is_killed_is_seen_to_be_lost_and_its_journal_is_kept(
     assert max(copies.values()) == 1
 
 
-def test_a_process_that_pauses_is_unknown_and_live_again_with_the_same_ids(trio, crowd):
+def test_a_process_that_pauses_is_unknown_and_live_again_with_the_same_ids(
+    trio, crowd, path
+):
     pausing, witness = trio[0], trio[2]
     before = live_on(pausing)
     pausing.process.send_signal(signal.SIGSTOP)
     try:
         eventually(lambda: not live_on(pausing), within=LEASE + 5)
         assert len(open_on(pausing)) == len(before)
-        assert not [c for c in witness.connections("/echo/%") if c.closed]
+        assert not [c for c in witness.connections(f"/echo/{path}-%") if c.closed]
     finally:
         pausing.process.send_signal(signal.SIGCONT)
 
@@ -120,7 +136,7 @@ def test_a_process_that_pauses_for_too_long_is_lost_and_goes_on_in_new_rows(trio
     client = Client(pausing.port, "/echo/long")
     client.send("before")
     client.receive()
-    [before] = eventually(lambda: live_on(pausing))
+    [before] = eventually(lambda: only(live_on(pausing)))
     pausing.process.send_signal(signal.SIGSTOP)
     try:
         [lost] = eventually(
@@ -132,7 +148,7 @@ def test_a_process_that_pauses_for_too_long_is_lost_and_goes_on_in_new_rows(trio
     assert (lost.cause, lost.ends) == ("process", 0)
     assert lost.detail.startswith("inferred")
 
-    [after] = eventually(lambda: live_on(pausing), within=10)
+    [after] = eventually(lambda: only(live_on(pausing)), within=10)
     client.send("after")
     assert client.receive().text == "after"
     client.close()
@@ -147,7 +163,7 @@ def test_a_process_that_pauses_for_too_long_is_lost_and_goes_on_in_new_rows(trio
     assert sorted(witness.stored("/echo/long")) == ["after", "before"]
 
 
-def test_a_stop_tells_every_client_to_come_back_at_a_bounded_rate(trio, crowd):
+def test_a_stop_tells_every_client_to_come_back_at_a_bounded_rate(trio, crowd, path):
     stopping = trio[2]
     mine = crowd[-CONNECTIONS // 3 :]
     deaf = Client(stopping.port, "/echo/deaf", buffer=4096)
@@ -165,6 +181,6 @@ def test_a_stop_tells_every_client_to_come_back_at_a_bounded_rate(trio, crowd):
     assert [end.code if end else None for end in ends] == [4012] * len(mine)
     assert {end.opcode for end in ends} == {CLOSE}
     eventually(lambda: not open_on(stopping))
-    closed = stopping.connections("/echo/idle-%")
+    closed = stopping.connections(f"/echo/{path}-%")
     assert Counter(c.cause for c in closed if c.closed) == {"server": len(mine)}
     deaf.drop()

@@ -11,7 +11,7 @@ from .server import FaultServer, eventually
 CALM_WITHIN = 30.0  # seconds
 ESTABLISHED = "01"  # in /proc/net/tcp
 CLIENTS = 2000 if LONG else 150
-OPENED = 20_000 if LONG else 1_500
+OPENED = 20_000 if LONG else 500
 POOL = 10  # connections to PostgreSQL of one process, at most: project/settings.py
 
 

@@ -34,9 +34,9 @@ class Page:
     async def hear(self, pattern):
         """Return everything that comes until `pattern` does, pulses left out."""
         heard = ""
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(15):
             while not re.search(pattern, heard, re.DOTALL):
-                heard += await self.socket.receive_from(timeout=5)
+                heard += await self.socket.receive_from(timeout=15)
         return re.sub(r'<time id="monitor-pulse".*?</time>\s*', "", heard)
 
     async def hear_close(self):
