@@ -60,6 +60,7 @@ class DashboardConsumer(AsyncWebsocketConsumer):
         and without Channels' hop to the shared database thread."""
         self.scope = scope
         self.base_send = send
+        self.paused = False
         self.pushing: asyncio.Task[None] | None = None
         self.subscription: Subscription | None = None
         try:
@@ -93,7 +94,6 @@ class DashboardConsumer(AsyncWebsocketConsumer):
             return await self.refuse("no right to view connections")
 
         self.board: Board | None = None
-        self.paused = False
         self.ticked = asyncio.Event()
         self.checked_at = time.monotonic()
         await self.accept()
@@ -106,14 +106,15 @@ class DashboardConsumer(AsyncWebsocketConsumer):
         await self.close()
 
     async def receive(self, text: str | None) -> None:
+        command = _command(text)
+        # At once: what is paused must stand still while the rights are looked up.
+        self.paused = command.get("paused", self.paused)
         if self.pushing is None or not await self.is_still_allowed():
             return
-        command = _command(text)
         if not command:
             return await self.bid_farewell(BAD_DATA, _("Unknown command."))
         if "have" in command:
             self.board = Board(command["have"])
-        self.paused = command.get("paused", self.paused)
         self.ticked.set()
 
     # Pushing -------------------------------------------------------------------------

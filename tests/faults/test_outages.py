@@ -17,7 +17,7 @@ from .load import Load
 from .server import FaultServer, eventually
 
 OUTAGE = 60.0 if LONG else 2.0  # seconds
-SLOWEST = 0.050 if LONG else 0.250  # seconds that 99 of 100 echoes may take
+SLOWEST = 0.050 if LONG else 1.0  # seconds that 99 of 100 echoes may take
 BACK_WITHIN = 30.0 if LONG else 10.0  # seconds until all is stored
 MEMORY_GROWTH = 24 * 2**20  # bytes
 SEGMENT_SIZE = 16 * 2**10  # bytes

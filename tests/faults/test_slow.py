@@ -121,7 +121,8 @@ def test_members_who_read_nothing_are_let_go_and_cost_next_to_nothing(
             f"{1000 * usual:.1f} with as many who read"
         )
         assert grown < GROWTH
-        assert p99(waits) < max(3 * usual, 0.1)  # seconds; the machine is shared
+        least = 0.1 if LONG else 0.5  # seconds; the machine is shared
+        assert p99(waits) < max(3 * usual, least)
         slow = "SELECT count(*) FROM monitor_connection WHERE close_code = 4008"
         eventually(lambda: server.rows(slow) == [(STUCK,)])
         # The sockets are gone, too: nothing waits for what they would have read.
