@@ -29,6 +29,7 @@ from .viewer import Viewer
 SHOWN = 50  # targets on a page
 Kind = Action.Kind
 BLOCK = "block"
+NETWORK = str(Block.Kind.NETWORK)
 PERMISSIONS = {
     str(Kind.DISCONNECT): "disconnect_connection",
     str(Kind.LOG_OUT): "log_out_user",
@@ -60,16 +61,16 @@ class Targets:
             found = _with_process(Connection.objects.filter(pk__in=uuids(keys)))
             return cls(_("the chosen connections"), list(found))
         if name := data.get("user"):
-            blockable = {str(Block.Kind.USER): name}
-            words = _("all connections of %s") % name
-            return cls(words, list(_open().filter(username=name)), blockable=blockable)
+            words, found = _("all connections of %s") % name, _open()
+            blockable = _blockable(str(Block.Kind.USER), name)
+            return cls(words, list(found.filter(username=name)), blockable=blockable)
         if pattern := data.get("path"):
             words = _("all connections to %s") % pattern
             regex = f"^{pattern_regex(pattern)}$"
             return cls(words, list(_open().filter(path__regex=regex)))
         if network := data.get("client"):
             words = _("all connections from %s") % network
-            return cls(words, _from(network), blockable=_blockable(network))
+            return cls(words, _from(network), blockable=_blockable(NETWORK, network))
         return None
 
     def kinds(self, viewer: Viewer) -> list[str]:
@@ -224,17 +225,19 @@ def _with_process(connections: QuerySet[Connection]) -> QuerySet[Connection]:
 
 def _from(network: str) -> list[Connection]:
     """The open connections from an address or a network; none if it is neither."""
-    block = Blocking(str(Block.Kind.NETWORK), network, "", None)
+    block = Blocking(NETWORK, network, "", None)
     try:
         return [one for one in _open() if block.fits("", one.client_host)]
     except ValueError:
         return []
 
 
-def _blockable(network: str) -> dict[str, str]:
-    form = BlockForm({"kind": Block.Kind.NETWORK, "value": network, "reason": "-"})
+def _blockable(kind: str, value: str) -> dict[str, str]:
+    """What can be blocked of what was chosen; nothing if there is no such user, or if
+    it is no address."""
+    form = BlockForm({"kind": kind, "value": value, "reason": "-"})
     form.is_valid()
-    return {} if "value" in form.errors else {str(Block.Kind.NETWORK): network}
+    return {} if "value" in form.errors else {kind: value}
 
 
 def _with_sessions_of(connections: list[Connection]) -> list[Connection]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import logging
 import time
 import uuid
 from collections.abc import Generator
@@ -29,8 +28,6 @@ from .registry import Registry
 from .storing import Storing
 from .ticks import Ticker
 from .traffic import Traffic
-
-logger = logging.getLogger("channelscope.monitor")
 
 PEERS_EVERY = 1.0  # seconds; staff want to see soon that a process has died
 

@@ -54,7 +54,6 @@ class Member:
         headers = {"cookie": server.cookie(user), "origin": server.url}
         self.client = Client(server.port, "/ws/chat/", timeout=None, **headers)
         self.seqs = []
-        self.at = {}  # seconds, by seq
         self.closed = False
         self.thread = threading.Thread(target=self._read, daemon=True)
         self.thread.start()
@@ -76,7 +75,6 @@ class Member:
                     content := json.loads(frame.text)
                 ):
                     self.seqs.append(content["seq"])
-                    self.at[content["seq"]] = time.monotonic()
         self.closed = True
 
 

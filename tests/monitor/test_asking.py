@@ -117,6 +117,16 @@ def test_what_makes_no_sense_is_said_and_nothing_is_done(olga, three, fields, an
     assert not Action.objects.exists()
 
 
+@pytest.mark.parametrize("whom", [{"user": "nobody"}, {"client": "nonsense"}])
+def test_nobody_in_particular_cannot_be_blocked(olga, whom):
+    fields = {**ASKED, **whom, "kind": "block", "seconds": "300", "reason": "x"}
+
+    page = olga.post(ASK, fields).text
+
+    assert "Select a valid choice." in page
+    assert not Block.objects.exists()
+
+
 def test_a_process_can_be_drained_by_those_who_may(olga, client_of, connection):
     address = f"{ASK}?process={connection.process_id}"
     assert "drain: close all" in olga.get(address).text
