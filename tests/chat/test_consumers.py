@@ -126,7 +126,9 @@ async def test_joining_says_after_which_rev_to_resume(join, connect, lobby_with)
     history = await bruno.hear("history")
     await bruno.disconnect()
 
-    await (await join("ana")).say("while bruno is away")
+    ana = await join("ana")
+    await ana.say("while bruno is away")
+    await ana.hear()
     bruno = await join("bruno")
     await bruno.send_json_to({"type": "resume", "after": history["rev"]})
 
