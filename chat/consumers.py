@@ -14,6 +14,7 @@ from monitor.scope import describe, session_expiries, session_key
 from . import frames
 from .caps import Caps
 from .codes import CloseCode
+from .entrance import entrances
 from .hub import local_hub
 from .identity import identity_of
 from .incoming import (
@@ -41,6 +42,11 @@ frames_sent = RateLimit()
 refusals = RateLimit()  # of those three: who does not listen to them is let go
 caps = Caps()
 COME_BACK = 60.0  # seconds until a client that was one too many may try again
+
+
+def page_of_news(marks):
+    """What clients have missed, by the room's id and the rev that they have."""
+    return Message.objects.news(marks, PAGE)
 
 
 def frame_rate():
@@ -106,17 +112,15 @@ class ChatConsumer(AsyncWebsocketConsumer):
 
     async def join(self):
         slug = self.scope["url_route"]["kwargs"]["slug"]
-        room = await reader.ask(Room.objects.place, slug)
-        messages, more = await reader.ask(Message.objects.history, room.pk)
-        # What was committed between the two questions is among the messages, up to
-        # the newest of them; or it changed one that is older than all of these.
-        seen = max([room.last_rev, *(message.rev for message in messages)])
+        entrance = await reader.ask_together(entrances, slug)
+        if entrance is None:
+            raise Room.DoesNotExist
 
         await self.accept()
         username, identity = self.scope["user"].get_username(), identity_of(self.scope)
-        self.member = Member(room, username, self.base_send, identity)
-        self.member.push(frames.history(messages, more, room.slug, rev=seen))
-        local_hub().join(self.member, seen=seen)
+        self.member = Member(entrance.room, username, self.base_send, identity)
+        self.member.push(entrance.frame)
+        local_hub().join(self.member, seen=entrance.seen)
 
     def count(self):
         """Count this socket; return why not, if there are too many."""
@@ -196,11 +200,12 @@ class ChatConsumer(AsyncWebsocketConsumer):
         after = after_of(content)
         self.take_turn(questions_asked, QUESTION_RATE)
         room = self.member.room
-        messages, more = await reader.ask(Message.objects.changed, room.pk, after, PAGE)
-        if not messages:
-            # A database that was restored may never have come as far as the client.
-            after = min(after, await reader.ask(Room.objects.last_rev, room.pk))
-        self.answer(frames.resumed(messages, more, room.slug, after))
+        news = await reader.ask_together(page_of_news, (room.pk, after))
+        if news is None:
+            raise Room.DoesNotExist
+        # A database that was restored may never have come as far as the client.
+        after = min(after, news.last_rev)
+        self.answer(frames.resumed(news.messages, news.more, room.slug, after))
 
     async def show_connection(self):
         self.take_turn(questions_asked, QUESTION_RATE)

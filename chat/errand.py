@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import time
 
 logger = logging.getLogger("channelscope.chat")
 
@@ -14,9 +15,10 @@ class Errand:
     undone is for whoever asks next.
     """
 
-    def __init__(self, function, pause=0):
+    def __init__(self, function, pause=0, rest=0):
         self.function = function
-        self.pause = pause  # seconds between two runs
+        self.pause = pause  # seconds between two runs, at least
+        self.rest = rest  # how many times as long as a run took
         self.asked = False
         self.failing = False
         self.task = None
@@ -37,8 +39,10 @@ class Errand:
     async def _run(self):
         while self.asked:
             self.asked = False
+            began_at = time.monotonic()
             await self._attempt()
-            await asyncio.sleep(self.pause)
+            took = time.monotonic() - began_at
+            await asyncio.sleep(max(self.pause, self.rest * took))
         self.task = None
 
     async def _attempt(self):

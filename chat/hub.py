@@ -3,9 +3,6 @@
 import asyncio
 import weakref
 from dataclasses import dataclass, field
-from importlib import import_module
-
-from django.conf import settings
 
 from monitor import presence
 
@@ -25,6 +22,7 @@ LOGGED_OUT = "You are logged out; log in again."
 class LocalRoom:
     """The members of a room that are connected to this event loop."""
 
+    pk: int
     slug: str
     delivered: int  # the `rev` up to which every member has seen all
     members: set = field(default_factory=set)
@@ -91,8 +89,10 @@ class Hub:
 
     POLL_INTERVAL = 2.0  # seconds; heals a lost tick
     ROLL_INTERVAL = 10.0  # seconds; a process that died sends no tick
-    ROLL_PAUSE = 0.25  # seconds between two roll calls
+    ROLL_PAUSE = 0.25  # seconds between two roll calls, at least
+    ROLL_REST = 9  # times as long as one takes, which thousands of members make long
     LOGIN_INTERVAL = 15.0  # seconds; an open socket does not hear of a logout
+    LOGINS_AT_ONCE = 500  # that one question is about
     HEARTBEAT_INTERVAL = 20.0  # seconds; a page that misses two reconnects
     # What one pass brings to a room, well below what may wait for a member.
     PASS = 100  # messages
@@ -103,7 +103,8 @@ class Hub:
         self.stale = set()
         self.delivery = Errand(self._deliver)
         self.login_check = Errand(self._check_logins)
-        self.roll_call = Errand(self._call_roll, pause=self.ROLL_PAUSE)
+        self.roll_call = Errand(self._call_roll, self.ROLL_PAUSE, self.ROLL_REST)
+        self.heartbeat = Errand(self._beat)
         self.ticks = Ticks([GROUP, presence.GROUP], self._on_tick)
         self.pollers = []
 
@@ -112,7 +113,9 @@ class Hub:
         room_id = member.room.pk
         if not self.rooms:
             self._start()
-        room = self.rooms.setdefault(room_id, LocalRoom(member.room.slug, seen))
+        room = self.rooms.get(room_id)
+        if room is None:
+            room = self.rooms[room_id] = LocalRoom(room_id, member.room.slug, seen)
         room.members.add(member)
         member.seen = seen
         # What others got while this member read the history is asked for again; they
@@ -163,35 +166,39 @@ class Hub:
 
     async def _deliver(self):
         stale, self.stale = self.stale, set()
-        marks = {pk: self.rooms[pk].delivered for pk in stale if pk in self.rooms}
+        marks = [(pk, self.rooms[pk].delivered) for pk in stale if pk in self.rooms]
         news = await reader.ask(Message.objects.news, marks, self.PASS)
-        for room_id, messages in news.items():
+        for room_id, since in marks:
             if room := self.rooms.get(room_id):
-                self._bring(room_id, room, messages, since=marks[room_id])
+                self._bring(room, news.get((room_id, since)), since)
 
-    def _bring(self, room_id, room, messages, since):
-        if messages is None:
-            room.dismiss_all(CloseCode.NO_SUCH_ROOM, "This room was deleted.")
+    def _bring(self, room, news, since):
+        if news is None:
+            return room.dismiss_all(CloseCode.NO_SUCH_ROOM, "This room was deleted.")
+        if not (messages := news.messages):
             return
-        delivered = room.deliver(messages, since)
-        if delivered < len(messages) or delivered == self.PASS:
-            self.look([room_id])
+        if room.deliver(messages, since) < len(messages) or news.more:
+            self.look([room.pk])
 
     async def _call_roll(self):
         present = await reader.ask(presence.members, "chat", "slug")
-        for room in self.rooms.values():
+        async for room in _in_turns(list(self.rooms.values())):
             names = None if present is None else room.present(present)
             room.call(frames.members(names))
 
     async def _check_logins(self):
         """Close the sockets of those who have logged out, or may not come any more."""
-        members = [member for room in self.rooms.values() for member in room.members]
-        identities = {member.identity for member in members if member.identity}
-        store = import_module(settings.SESSION_ENGINE).SessionStore
-        ended = await reader.ask(identity.ended, identities, store)
-        for member in members:
+        identities = list({member.identity for member in self._members()} - {None})
+        ended = set()
+        for start in range(0, len(identities), self.LOGINS_AT_ONCE):
+            some = identities[start : start + self.LOGINS_AT_ONCE]
+            ended |= await reader.ask(identity.ended, some)
+        for member in self._members():
             if member.identity in ended:
                 member.dismiss(CloseCode.SIGNED_OUT, LOGGED_OUT)
+
+    def _members(self):
+        return [member for room in self.rooms.values() for member in room.members]
 
     async def say_goodbye(self, code, reason):
         """Close every member's socket, and wait until that is sent."""
@@ -212,7 +219,7 @@ class Hub:
         self.pollers = [
             asyncio.create_task(_every(self.POLL_INTERVAL, self._look_everywhere)),
             asyncio.create_task(_every(self.ROLL_INTERVAL, self.roll_call.ask)),
-            asyncio.create_task(_every(self.HEARTBEAT_INTERVAL, self._beat)),
+            asyncio.create_task(_every(self.HEARTBEAT_INTERVAL, self.heartbeat.ask)),
             asyncio.create_task(_every(self.LOGIN_INTERVAL, self.login_check.ask)),
         ]
 
@@ -221,17 +228,25 @@ class Hub:
         self.delivery.cancel()
         self.roll_call.cancel()
         self.login_check.cancel()
+        self.heartbeat.cancel()
         for poller in self.pollers:
             poller.cancel()
         self.pollers = []
 
-    def _beat(self):
-        for room in self.rooms.values():
-            for member in list(room.members):
-                member.beat()
+    async def _beat(self):
+        async for member in _in_turns(self._members()):
+            member.beat()
 
     def _look_everywhere(self):
         self.look(self.rooms)
+
+
+async def _in_turns(items):
+    """Go through many things, and let others have the event loop now and then."""
+    for number, item in enumerate(items, 1):
+        yield item
+        if number % 50 == 0:
+            await asyncio.sleep(0)
 
 
 async def _every(interval, function):

@@ -1,22 +1,56 @@
-"""Whether the logins of those who are connected still hold."""
+"""Who has logged in with a session, and whether that still holds."""
 
+from importlib import import_module
 from typing import NamedTuple
 
-from django.contrib.auth import HASH_SESSION_KEY, SESSION_KEY, get_user_model
+from django.conf import settings
+from django.contrib.auth import (
+    BACKEND_SESSION_KEY,
+    HASH_SESSION_KEY,
+    SESSION_KEY,
+    get_user_model,
+)
 from django.utils import timezone
 from django.utils.crypto import constant_time_compare
 
-from monitor.scope import loaded_session, session_expiries, session_key
+from monitor.scope import loaded_session, session_key
 
-AT_ONCE = 500  # identities in a query
+
+class Login(NamedTuple):
+    """What a session stands for."""
+
+    values: dict  # that the session holds
+    user: object  # None if it is nobody's login, or not any more
 
 
 class Identity(NamedTuple):
-    """Of a login, what is gone or changed when it ends."""
+    """Of a login, what must stay the same for as long as it holds."""
 
     user_id: object
     session_key: str
-    auth_hash: str  # of the password, keyed; as the session has it
+
+
+def session_store():
+    """The class of the site's session stores."""
+    return import_module(settings.SESSION_ENGINE).SessionStore
+
+
+def logins(keys):
+    """Return the `Login` of each session that goes on, by its key.
+
+    As `channels.auth.get_user`, but for many at once: two queries, if sessions are kept
+    in the database. `SECRET_KEY_FALLBACKS` count, too, and what does not hold any more
+    is left alone: that one would end the session of the browser's pages, as well.
+    """
+    sessions = _sessions(keys)
+    ids = {key: _user_id(values) for key, values in sessions.items()}
+    # As ModelBackend finds them, by which alone people log in here.
+    users = get_user_model()._default_manager.filter(is_active=True)
+    users = users.in_bulk({pk for pk in ids.values() if pk is not None})
+    return {
+        key: Login(values, _confirmed(users.get(ids[key]), values))
+        for key, values in sessions.items()
+    }
 
 
 def identity_of(scope):
@@ -24,41 +58,43 @@ def identity_of(scope):
     values, key = loaded_session(scope), session_key(scope)
     if key is None or values is None or SESSION_KEY not in values:
         return None
-    return Identity(scope["user"].pk, key, values.get(HASH_SESSION_KEY, ""))
+    return Identity(scope["user"].pk, key)
 
 
-def ended(identities, session_store):
+def ended(identities):
     """Those of the identities whose login has ended.
 
     The session was deleted or is over, the account is gone or inactive, or the password
-    is another one. Two queries for 500 of them, if sessions are kept in the database.
+    is another one.
     """
-    gone = set()
-    identities = list(identities)
-    for start in range(0, len(identities), AT_ONCE):
-        some = identities[start : start + AT_ONCE]
-        alive = _alive({one.session_key for one in some}, session_store)
-        users = get_user_model()._default_manager.filter(is_active=True)
-        users = users.in_bulk({one.user_id for one in some})
-        gone.update(
-            one
-            for one in some
-            if one.session_key not in alive or not _fits(one, users.get(one.user_id))
-        )
-    return gone
+    found = logins({one.session_key for one in identities})
+    users = {key: login.user.pk for key, login in found.items() if login.user}
+    return {one for one in identities if users.get(one.session_key) != one.user_id}
 
 
-def _alive(keys, session_store):
-    """Those of the session keys that stand for a session."""
-    if not hasattr(session_store, "get_model_class"):
-        return {key for key in keys if session_store().exists(key)}
-    now = timezone.now()
-    expiries = session_expiries(session_store, sorted(keys))
-    return {key for key, expires_at in expiries.items() if expires_at > now}
+def _sessions(keys):
+    """What sessions hold, by their keys; those that are over are left out."""
+    store = session_store()
+    if not hasattr(store, "get_model_class"):
+        return {key: store(key).load() for key in keys if store(key).exists(key)}
+    # PostgreSQL refuses NUL, and one refused key would cost all others their answer.
+    keys = [key for key in keys if "\0" not in key]
+    rows = store.get_model_class().objects.filter(
+        session_key__in=keys, expire_date__gt=timezone.now()
+    )
+    return {row.session_key: store().decode(row.session_data) for row in rows}
 
 
-def _fits(identity, user):
+def _user_id(values):
+    if values.get(BACKEND_SESSION_KEY) not in settings.AUTHENTICATION_BACKENDS:
+        return None
+    return get_user_model()._meta.pk.to_python(values.get(SESSION_KEY))
+
+
+def _confirmed(user, values):
+    """The user, if the password is the one with which this session began."""
     if user is None:
-        return False
+        return None
+    given = values.get(HASH_SESSION_KEY, "")
     known = [user.get_session_auth_hash(), *user.get_session_auth_fallback_hash()]
-    return any(constant_time_compare(identity.auth_hash, one) for one in known)
+    return user if any(constant_time_compare(given, one) for one in known) else None

@@ -1,6 +1,9 @@
 """What is kept of the chat. Models hold facts, querysets hold questions."""
 
 from dataclasses import dataclass
+from functools import reduce
+from operator import or_
+from typing import NamedTuple
 
 from django.conf import settings
 from django.core.validators import RegexValidator
@@ -27,14 +30,24 @@ class RoomQuerySet(models.QuerySet):
         """Order by the time of the last message; for `with_last_message()`."""
         return self.order_by(F("last_at").desc(nulls_last=True), "slug")
 
-    def place(self, slug):
-        """Return `(pk, slug, last_rev)` of a room; every member keeps one, and a
-        whole `Room` is larger. Raises `Room.DoesNotExist`."""
-        return self.values_list("pk", "slug", "last_rev", named=True).get(slug=slug)
+    def entrances(self, slugs):
+        """Return `(room, messages)` by slug: rooms and their last page of history.
 
-    def last_rev(self, pk):
-        """Return the number of a room's last change. Raises `Room.DoesNotExist`."""
-        return self.values_list("last_rev", flat=True).get(pk=pk)
+        A room is `(pk, slug, last_rev, last_seq)`; every member keeps one, and a whole
+        `Room` is larger. Two queries. What was committed between them is among the
+        messages, up to the newest of them; or it changed one that is older than all
+        of these.
+        """
+        names = ("pk", "slug", "last_rev", "last_seq")
+        rooms = self.filter(slug__in=slugs).values_list(*names, named=True)
+        found = {room.pk: (room, []) for room in rooms}
+        # Numbers have no gaps: it needs no limit, which would be one for all rooms.
+        pages = (Q(room=pk, seq__gt=r.last_seq - PAGE) for pk, (r, _) in found.items())
+        if found:
+            recent = reduce(or_, pages)
+            for message in Message.objects.filter(recent).order_by("seq"):
+                found[message.room_id][1].append(message)
+        return {room.slug: (room, messages) for room, messages in found.values()}
 
     def heads(self, ids):
         """Lock rooms until the transaction ends, in an order that cannot deadlock;
@@ -107,6 +120,14 @@ class Room(models.Model):
         return reverse("room", args=[self.slug])
 
 
+class News(NamedTuple):
+    """What changed in a room since somebody looked."""
+
+    last_rev: int  # of the room
+    messages: list = []  # in the order of their revs
+    more: bool = False  # than these
+
+
 class MessageQuerySet(models.QuerySet):
     def history(self, room_id, before=None):
         """Return the last page of a room's messages, and whether there are older ones.
@@ -127,17 +148,21 @@ class MessageQuerySet(models.QuerySet):
         return found[:limit], len(found) > limit
 
     def news(self, marks, limit):
-        """Return what changed in rooms since their marks: `{room id: messages}`.
+        """Return what changed in rooms since marks: `{mark: News}`.
 
-        `marks` maps a room's id to the last `rev` known of it. Rooms without news
-        are left out; a room that is gone has None. At most `limit` messages each.
+        A mark is the id of a room and the last `rev` known of it. Rooms that are gone
+        are left out. At most `limit` messages for each mark. One query, and one for
+        each mark that is behind.
         """
-        heads = dict(Room.objects.filter(pk__in=marks).values_list("pk", "last_rev"))
-        news = dict.fromkeys(marks.keys() - heads.keys())
-        for room_id, last_rev in heads.items():
-            if last_rev > marks[room_id]:
-                news[room_id], _ = self.changed(room_id, marks[room_id], limit)
-        return news
+        rooms = Room.objects.filter(pk__in={room_id for room_id, _ in marks})
+        last_revs = dict(rooms.values_list("pk", "last_rev"))
+        return {
+            (room_id, rev): News(last_revs[room_id], *self.changed(room_id, rev, limit))
+            if last_revs[room_id] > rev
+            else News(last_revs[room_id])
+            for room_id, rev in marks
+            if room_id in last_revs
+        }
 
     def insert(self, messages):
         """Insert new messages.

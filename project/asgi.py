@@ -7,7 +7,6 @@ from django.core.asgi import get_asgi_application
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "project.settings")
 django_application = get_asgi_application()  # before anything that imports a model
 
-from channels.auth import AuthMiddleware
 from channels.routing import ProtocolTypeRouter
 from channels.sessions import CookieMiddleware
 from django.conf import settings
@@ -19,7 +18,7 @@ from monitor.middleware import MonitorMiddleware
 from monitor.origin import SameOriginOnly
 from monitor.routing import MonitorRouter
 
-from .sessions import SocketSessionMiddleware
+from .sessions import LoginMiddleware
 
 router = MonitorRouter(
     [
@@ -34,9 +33,7 @@ recorded = MonitorMiddleware(SameOriginOnly(router))
 application = ProtocolTypeRouter(
     {
         "http": django_application,
-        "websocket": CookieMiddleware(
-            SocketSessionMiddleware(AuthMiddleware(recorded))
-        ),
+        "websocket": CookieMiddleware(LoginMiddleware(recorded)),
         "lifespan": lifespan,
     }
 )

@@ -1,16 +1,32 @@
-"""Sessions of websockets."""
+"""Sessions and users of websockets."""
 
-from channels.sessions import InstanceSessionWrapper, SessionMiddleware
+from copy import copy
+
+from django.conf import settings
+from django.contrib.auth.models import AnonymousUser
+
+from chat.identity import logins, session_store
+from chat.reader import reader
 
 
-class SocketSessionMiddleware(SessionMiddleware):
-    """Channels' sessions, without its `send`.
+class LoginMiddleware:
+    """Puts `session` and `user` into the scope, from the session cookie.
 
-    For every frame that one asks the session whether it changed, and then saves it with
-    HTTP responses only.
+    In place of Channels' `SessionMiddleware` and `AuthMiddleware`, which ask two
+    questions for each connection, one after the other, on the thread that all views
+    share: here all who come at the same time are looked up together. Nor does it ask
+    for every frame whether the session has changed. Stands inside a `CookieMiddleware`.
     """
 
+    def __init__(self, app):
+        self.app = app
+
     async def __call__(self, scope, receive, send):
-        sessions = InstanceSessionWrapper(scope, send)
-        await sessions.resolve_session()
-        return await self.inner(sessions.scope, receive, send)
+        key = scope["cookies"].get(settings.SESSION_COOKIE_NAME)
+        login = await reader.ask_together(logins, key) if key else None
+        session, user = session_store()(key if login else None), None
+        if login:
+            session._session_cache = dict(login.values)
+            user = copy(login.user)
+        scope = dict(scope, session=session, user=user or AnonymousUser())
+        return await self.app(scope, receive, send)

@@ -1,0 +1,27 @@
+"""What whoever enters a room is given: the room, and its last page of history."""
+
+from typing import NamedTuple
+
+from . import frames
+from .models import Room
+
+
+class Entrance(NamedTuple):
+    """The same for all who enter a room at the same time."""
+
+    room: object  # (pk, slug, last_rev, last_seq)
+    seen: int  # the rev up to which the history has everything
+    frame: str
+
+
+def entrances(slugs):
+    """Return the `Entrance` of each room, by its slug; none where there is no room."""
+    found = Room.objects.entrances(slugs)
+    return {slug: _entrance(room, page) for slug, (room, page) in found.items()}
+
+
+def _entrance(room, messages):
+    seen = max([room.last_rev, *(message.rev for message in messages)])
+    more = bool(messages) and messages[0].seq > 1
+    frame = frames.history(messages, more, room.slug, rev=seen)
+    return Entrance(room, seen, frame)
