@@ -150,7 +150,8 @@ class Hub:
             for room_id, news in by_room.items()
             if not self.rooms[room_id].take(news, self.PASS)
         )
-        self.ticks.publish(GROUP, TICK)
+        # Which rooms, because a look at all of them costs much where there are many.
+        self.ticks.publish(GROUP, TICK, {message.room_id for message in messages})
 
     def look(self, room_ids):
         """Look soon whether rooms have something new."""
@@ -208,9 +209,9 @@ class Hub:
         writers = [member.writer for room in rooms for member in room.members]
         await asyncio.gather(*filter(None, writers), return_exceptions=True)
 
-    def _on_tick(self, kind):
+    def _on_tick(self, kind, about):
         if kind in (None, TICK):
-            self.look(self.rooms)
+            self.look(self.rooms if about is None else about)
         if kind in (None, "presence.tick"):
             self.roll_call.ask()
 

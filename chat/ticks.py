@@ -15,8 +15,9 @@ logger = logging.getLogger("channelscope.chat")
 class Ticks:
     """One event loop's subscription to groups of the channel layer.
 
-    `on_tick(type)` is called for each tick that others sent, and with None after
-    subscribing, for whatever was missed before. A tick may be lost or doubled.
+    `on_tick(type, about)` is called for each tick that others sent: what to look at, or
+    None for everything. After subscribing it is called with None twice, for whatever
+    was missed before. A tick may be lost or doubled.
     """
 
     # The in-memory layer forgets a member after 24 h without a word.
@@ -28,7 +29,7 @@ class Ticks:
         self.on_tick = on_tick
         self.sender = uuid.uuid4().hex
         self.listener = None
-        self.unsent = set()
+        self.unsent = {}  # what ticks are about, by group and type
         self.publisher = Errand(self._publish)
 
     def start(self):
@@ -41,15 +42,18 @@ class Ticks:
             self.listener.cancel()
             self.listener = None
 
-    def publish(self, group, kind):
-        """Tell the other processes, soon and once for all that was asked till then."""
-        self.unsent.add((group, kind))
+    def publish(self, group, kind, about):
+        """Tell the other processes, soon and once for all that was asked till then.
+
+        `about` is what they need to look at, such as the ids of rooms.
+        """
+        self.unsent.setdefault((group, kind), set()).update(about)
         self.publisher.ask()
 
     async def _publish(self):
         while self.unsent:
-            group, kind = self.unsent.pop()
-            tick = {"type": kind, "sender": self.sender}
+            (group, kind), about = self.unsent.popitem()
+            tick = {"type": kind, "sender": self.sender, "about": list(about)}
             await get_channel_layer().group_send(group, tick)
 
     async def _listen(self):
@@ -81,7 +85,7 @@ class Ticks:
             tick = {"type": None}
             while self._is_listener():
                 if tick.get("sender") != self.sender:
-                    self.on_tick(tick["type"])
+                    self.on_tick(tick["type"], tick.get("about"))
                 tick = await layer.receive(channel)
         finally:
             with contextlib.suppress(Exception):

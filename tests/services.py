@@ -45,6 +45,11 @@ class Postgres:
         """Stop as a crash would."""
         self._control("-m", "immediate", "stop")
 
+    @property
+    def pid(self):
+        """Of the process that has started all others of it."""
+        return int(Path(self._data, "postmaster.pid").read_text().split()[0])
+
     def _control(self, *arguments):
         command = [postgres_program("pg_ctl"), "-D", self._data, "-w", *arguments]
         return subprocess.run(command, **self._as)
@@ -94,6 +99,11 @@ class RedisServer:
         )
         with redis.Redis.from_url(self.url) as client:
             _wait_for(client)
+
+    @property
+    def pid(self):
+        """Of the process."""
+        return self._process.pid
 
     def kill(self):
         """End as a crash would."""

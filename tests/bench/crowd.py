@@ -1,39 +1,38 @@
 """A crowd: 10,000 idle members of three processes, and 2,000 who come back at once.
 
-python -m tests.bench.crowd --members 10000 --storm 2000
+python -m tests.bench.crowd --members 10000 --storm 2000 --server uvicorn
 """
 
+import contextlib
 import json
-import queue
-import select
-import statistics
-import struct
 import subprocess
 import tempfile
 import threading
 import time
 import uuid
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import psycopg
 
 from ..server import ROOT, Server
-from ..services import postgres, redis_server
+from ..services import RedisServer, postgres_server
 from . import processes
-from .load import MASK, frame
-from .members import ChatMember
-from .variants import options
+from .guests import Crowd, Guest
+from .members import ChatMember, frame, percentile
+from .variants import SERVERS, options
 
+PROCESSES = 3
 MEMBERS, STORM = 10_000, 2_000
 USERS, ROOMS = 50, 1_000
-AT_ONCE = 32  # handshakes under way
-REST = 20.0  # seconds without anybody doing anything
-SETTLE = 5.0
-PING, CLOSE = 0x89, 0x88  # first bytes of frames
-PONG = 0x8A
+AT_ONCE = 64  # who join at the same time, at first; in the storm, everybody
+SETTLE = 5.0  # seconds
+REST = 30.0  # seconds without anybody doing anything
+TALK, RATE = 15.0, 200  # seconds; messages a second, of all together
+PAUSE = 0.05  # seconds between two messages of those who are watched
+BEFORE = 200  # messages of theirs that are timed before the storm
 NO_LIMIT = "1000000"
+WRITES = "insert|update|delete|copy"
 
 
 @dataclass
@@ -41,131 +40,129 @@ class Outcome:
     """What the crowd cost."""
 
     members: int
-    connect_rate: float  # a second
-    memory: float  # kB of all processes for each member
-    rows_a_second: float  # changed in the database while everybody is idle
-    commits_a_second: float
+    joined_a_second: float
+    memory: float  # kB of a process for each of its members
+    resting: "Cost"  # a second, while nobody does anything
+    talking: "Cost"  # a message; a tenth of a room of ten hears it in each process
     storm: int
-    back_within: float  # seconds until all have their history
-    queries: float  # for each who comes back
-    others: list[float] = field(default_factory=list)  # ms until an ack, meanwhile
-    before: list[float] = field(default_factory=list)  # the same at rest
+    back_within: float  # seconds until all have what they missed
+    statements: float  # for each who comes back, whatever else runs included
+    returning: "Cost"  # for each who comes back
+    before: list[float]  # ms until a message is with members of all processes
+    others: list[float]  # the same while the others come back
+    connections: int  # to PostgreSQL, in the end
 
 
-class Crowd:
-    """Members who say nothing and answer pings."""
+@dataclass
+class Cost:
+    """What was used, divided by something."""
 
-    def __init__(self):
-        self.epoll = select.epoll()
-        self.members = {}
-        self.lost = 0
-        self.unread = {}
-        self.coming = queue.SimpleQueue()
-        self.leaving = False
-        self.thread = threading.Thread(target=self._serve, daemon=True)
-        self.thread.start()
+    process: float  # seconds of CPU of all processes together
+    postgres: float  # of PostgreSQL
+    redis: float  # of Redis
+    statements: float  # in PostgreSQL
+    writes: float  # of them
+    rows: float  # written
 
-    def add(self, member):
-        """Take in a member that has just joined."""
-        member.socket.setblocking(False)
-        self.members[member.fd] = member
-        self.unread[member.fd] = bytes(member._unread)
-        self.epoll.register(member.fd, select.EPOLLIN)
+    def __sub__(self, other):
+        return Cost(*(a - b for a, b in zip(self.all, other.all, strict=True)))
 
-    def drop(self, count):
-        """Have some members vanish with a TCP RST."""
-        for fd in list(self.members)[:count]:
-            member = self.members.pop(fd)
-            self.epoll.unregister(fd)
-            linger = struct.pack("ii", True, 0)
-            member.socket.setsockopt(1, 13, linger)  # SOL_SOCKET, SO_LINGER
-            member.socket.close()
+    def __truediv__(self, count):
+        return Cost(*(value / count for value in self.all))
 
-    def leave(self):
-        """Everybody goes."""
-        self.leaving = True
-        self.thread.join()
-        self.drop(len(self.members))
+    def __mul__(self, count):
+        return Cost(*(value * count for value in self.all))
 
-    def _serve(self):
-        while not self.leaving:
-            for fd, _ in self.epoll.poll(0.2):
-                member = self.members.get(fd)
-                if member is not None:
-                    self._read(fd, member)
-
-    def _read(self, fd, member):
-        try:
-            data = member.socket.recv(2**16)
-        except OSError:
-            data = b""
-        if not data:
-            self.lost += 1
-            self.members.pop(fd, None)
-            self.epoll.unregister(fd)
-            return
-        data = self.unread[fd] + data
-        while len(data) >= 2:
-            size, head = data[1], 2
-            if size >= 126:
-                head = 4 if size == 126 else 10
-                size = int.from_bytes(data[2:head])
-            if len(data) < head + size:
-                break
-            if data[0] == PING:
-                payload = data[head : head + size]
-                masked = bytes(b ^ MASK[i % 4] for i, b in enumerate(payload))
-                member.socket.send(bytes([PONG, 0x80 | size]) + MASK + masked)
-            data = data[head + size :]
-        self.unread[fd] = data
+    @property
+    def all(self):
+        """Its figures, in order."""
+        return tuple(vars(self).values())
 
 
 class Site:
     """Three processes of the site, and what they use."""
 
-    def __init__(self, servers, cookies, database_url):
+    def __init__(self, servers, cookies, postgres, redis):
         self.servers = servers
         self.cookies = cookies
-        self.database = psycopg.connect(database_url, autocommit=True)
-        self.measured = [processes.Measured(server.process.pid) for server in servers]
+        self.postgres = postgres
+        self.redis = processes.Measured(redis.pid)
+        self.processes = [processes.Measured(one.process.pid) for one in servers]
+        self.database = psycopg.connect(postgres.url, autocommit=True)
 
-    def join(self, number):
+    def guest(self, number):
         """A new member, one of ten in its room."""
-        port = self.servers[number % len(self.servers)].port
-        room = f"room-{number % ROOMS}"
-        return ChatMember(port, room, self.cookies[number % USERS])
+        port = self.servers[number % PROCESSES].port
+        return Guest(port, f"room-{number % ROOMS}", self.cookies[number % USERS])
+
+    def speakers(self):
+        """Members of one room, on each process one."""
+        return [
+            ChatMember(server.port, "room-0", self.cookies[number])
+            for number, server in enumerate(self.servers)
+        ]
 
     def memory(self):
         """kB of all processes together."""
-        return sum(one.memory() for one in self.measured)
+        return sum(one.memory() for one in self.processes)
 
-    def changed(self):
-        """Rows changed and transactions committed so far."""
-        self.database.execute("select pg_stat_clear_snapshot()")
+    def used(self):
+        """What has been used so far."""
         row = self.database.execute(
-            "select tup_inserted + tup_updated + tup_deleted, xact_commit"
-            " from pg_stat_database where datname = current_database()"
+            "select coalesce(sum(calls), 0),"
+            " coalesce(sum(calls) filter (where query ~* %(writes)s), 0),"
+            " coalesce(sum(rows) filter (where query ~* %(writes)s), 0)"
+            " from pg_stat_statements where query !~ 'pg_stat_'",
+            {"writes": rf"^\s*({WRITES})"},
+        ).fetchone()
+        return Cost(
+            sum(one.cpu() for one in self.processes),
+            processes.cpu_of_family(self.postgres.pid),
+            self.redis.cpu(),
+            *map(float, row),
         )
-        return row.fetchone()
+
+    def connections(self):
+        """How many connections to PostgreSQL the processes have."""
+        row = self.database.execute(
+            "select count(*) from pg_stat_activity where pid <> pg_backend_pid()"
+            " and datname = current_database()"
+        )
+        return row.fetchone()[0]
+
+    def most_asked(self):
+        """The statements that were executed most often, and how often."""
+        return self.database.execute(
+            "select calls, left(regexp_replace(query, '\\s+', ' ', 'g'), 110)"
+            " from pg_stat_statements where query !~ 'pg_stat_'"
+            " order by calls desc limit 12"
+        ).fetchall()
+
+    def forget(self):
+        """Count statements from now on."""
+        self.database.execute("select pg_stat_statements_reset()")
 
 
-def measure(members, storm):
-    """Fill three processes, let them rest, and have some come back at once."""
+@contextlib.contextmanager
+def running(kind):
+    """Run three processes, PostgreSQL and Redis; yields the `Site`."""
     with (
         tempfile.TemporaryDirectory(prefix="channelscope-crowd-") as directory,
-        postgres() as database_url,
-        redis_server() as redis_url,
+        counting_postgres() as postgres,
+        RedisServer() as redis,
     ):
         environment = {
-            "DATABASE_URL": database_url,
-            "REDIS_URL": redis_url,
+            "DATABASE_URL": postgres.url,
+            "REDIS_URL": redis.url,
             "SECRET_KEY": "a-secret-for-a-bench-that-is-long-enough-to-be-one",
             "CHAT_MAX_CONNECTIONS": NO_LIMIT,
             "CHAT_RATE": NO_LIMIT,
         }
         data = Path(directory) / "data"
-        servers = [Server(data, SERVER="uvicorn", **environment) for _ in range(3)]
-        with servers[0], servers[1], servers[2]:
+        servers = [Server(data, SERVER=kind, **environment) for _ in range(PROCESSES)]
+        with contextlib.ExitStack() as stack:
+            for server in servers:
+                stack.enter_context(server)
             done = subprocess.run(
                 processes.command("tests.bench.people", str(USERS), str(ROOMS)),
                 cwd=ROOT,
@@ -173,93 +170,148 @@ def measure(members, storm):
                 check=True,
                 stdout=subprocess.PIPE,
             )
-            site = Site(servers, json.loads(done.stdout), database_url)
-            return _measure(site, members, storm)
+            yield Site(servers, json.loads(done.stdout), postgres, redis)
 
 
-def _measure(site, members, storm):
-    crowd = Crowd()
-    with ThreadPoolExecutor(AT_ONCE) as hands:
+@contextlib.contextmanager
+def counting_postgres():
+    """Run a PostgreSQL that counts statements by what they say."""
+    preload = "alter system set shared_preload_libraries = 'pg_stat_statements'"
+    without_commits = "alter system set pg_stat_statements.track_utility = off"
+    with postgres_server() as server:
+        with psycopg.connect(server.url, autocommit=True) as database:
+            database.execute(preload)
+        server.stop()
+        server.start()
+        with psycopg.connect(server.url, autocommit=True) as database:
+            database.execute("create extension pg_stat_statements")
+            database.execute(without_commits)
+            database.execute("select pg_reload_conf()")
+        yield server
+
+
+def measure(kind, members, storm):
+    """Fill three processes, let them rest and talk, and have some come back."""
+    with running(kind) as site:
+        crowd = Crowd()
         memory, began_at = site.memory(), time.monotonic()
-        for member in hands.map(site.join, range(members)):
-            crowd.add(member)
-        rate = members / (time.monotonic() - began_at)
-        time.sleep(SETTLE)
+        crowd.bring([site.guest(number) for number in range(members)], AT_ONCE)
+        joined_a_second = members / (time.monotonic() - began_at)
+        crowd.rest(SETTLE)
         memory = (site.memory() - memory) / members
 
-        rows, commits = site.changed()
-        time.sleep(REST)
-        rows_after, commits_after = site.changed()
-        idle = (commits_after - commits) / REST
-        speaker = site.join(0)
-        before = [acknowledged(speaker) for _ in range(100)]
-        speaker.socket.close()
+        site.forget()
+        before = site.used()
+        crowd.rest(REST)
+        resting = (site.used() - before) / REST
 
-        crowd.drop(storm)
-        time.sleep(SETTLE)
-        _, commits = site.changed()
-        others, ends = [], threading.Event()
-        listener = threading.Thread(target=_speak, args=(site.join(0), others, ends))
-        listener.start()
-        began_at = time.monotonic()
-        for member in hands.map(site.join, range(storm)):
-            crowd.add(member)
-        back_within = time.monotonic() - began_at
-        ends.set()
-        listener.join()
-        _, commits_after_storm = site.changed()
-    assert crowd.lost == 0, f"{crowd.lost} members were closed"
-    crowd.leave()
-    noise = idle * back_within + len(others)
-    return Outcome(
-        members=members,
-        connect_rate=rate,
-        memory=memory,
-        rows_a_second=(rows_after - rows) / REST,
-        commits_a_second=idle,
-        storm=storm,
-        back_within=back_within,
-        queries=(commits_after_storm - commits - noise) / storm,
-        others=others,
-        before=before,
-    )
+        before, began_at = site.used(), time.monotonic()
+        said = crowd.talk(RATE, TALK)
+        crowd.rest(SETTLE)
+        took = time.monotonic() - began_at
+        talking = (site.used() - before - resting * took) / said
 
-
-def _speak(speaker, waits, ends):
-    """Say something now and then, and note how long the ack takes."""
-    while not ends.wait(0.05):
-        waits.append(acknowledged(speaker))
-
-
-def acknowledged(member):
-    """Say something, and return the milliseconds until it is acknowledged."""
-    text = b'{"message": "hola", "client_id": "%s"}' % str(uuid.uuid4()).encode()
-    began_at = time.perf_counter()
-    member.socket.sendall(frame(text))
-    while not member.read().startswith(b'{"type":"ack"'):
-        pass
-    return (time.perf_counter() - began_at) * 1000
+        gone = crowd.drop(storm)
+        crowd.talk(RATE, ROOMS / RATE)  # while they are away, in each room something
+        crowd.rest(SETTLE)
+        with Watched(site) as watched:
+            crowd.rest(BEFORE * PAUSE)
+            calm, watched.waits = watched.waits, []
+            site.forget()
+            before, began_at = site.used(), time.monotonic()
+            crowd.bring(gone, at_once=storm)
+            back_within = time.monotonic() - began_at
+            others = watched.waits
+        crowd.rest(1.0)  # what was recorded of it is stored
+        took = time.monotonic() - began_at
+        used = site.used() - before
+        for calls, query in site.most_asked():
+            print(f"{calls:>8} {query}")
+        outcome = Outcome(
+            members=members,
+            joined_a_second=joined_a_second,
+            memory=memory,
+            resting=resting,
+            talking=talking,
+            storm=storm,
+            back_within=back_within,
+            statements=used.statements / storm,
+            returning=(used - resting * took) / storm,
+            before=calm,
+            others=others,
+            connections=site.connections(),
+        )
+        assert crowd.lost == 0, f"{crowd.lost} members were closed"
+        crowd.leave()
+        return outcome
 
 
-def run(rounds=1, members=MEMBERS, storm=STORM):
-    """Measure once: it takes long enough. A list of one `Outcome`."""
+class Watched:
+    """Members of one room on all processes, of whom one after the other speaks.
+
+    `waits`: milliseconds from a message until all of them have it.
+    """
+
+    def __init__(self, site):
+        self.speakers = site.speakers()
+        self.waits = []
+        self.leaving = threading.Event()
+        self.thread = threading.Thread(target=self._speak)
+
+    def __enter__(self):
+        self.thread.start()
+        return self
+
+    def __exit__(self, *exc_info):
+        self.leaving.set()
+        self.thread.join()
+        for speaker in self.speakers:
+            speaker.socket.close()
+
+    def _speak(self):
+        while not self.leaving.wait(PAUSE):
+            speaker, *others = self.speakers
+            self.speakers = [*others, speaker]
+            text = uuid.uuid4().hex.encode()
+            began_at = time.perf_counter()
+            speaker.socket.sendall(frame(b'{"message": "%s"}' % text))
+            for member in self.speakers:
+                while text not in member.read():
+                    pass
+            self.waits.append(1000 * (time.perf_counter() - began_at))
+
+
+def run(rounds=1, members=MEMBERS, storm=STORM, only=""):
+    """Measure each server once: it takes long enough. An `Outcome` for each."""
     processes.raise_file_limit(members + 500)
-    outcome = measure(members, storm)
-    tell(outcome)
-    return [outcome]
+    results = {}
+    for kind in [kind for kind in SERVERS if kind in (only or kind)]:
+        results[kind] = measure(kind, members, storm)
+        tell(kind, results[kind])
+    return results
 
 
-def tell(outcome):
+def tell(kind, outcome):
     """Print what was measured."""
-    p99 = statistics.quantiles(outcome.others, n=100)[98]
-    at_rest = statistics.quantiles(outcome.before, n=100)[98]
+    resting, talking, returning = outcome.resting, outcome.talking, outcome.returning
     print(
-        f"{outcome.members:,} members: {outcome.connect_rate:.0f} joined a second, "
-        f"{outcome.memory:.1f} kB each; at rest {outcome.rows_a_second:.1f} rows and "
-        f"{outcome.commits_a_second:.1f} transactions a second\n"
+        f"{kind}: {outcome.members:,} members, {outcome.joined_a_second:.0f} joined a "
+        f"second, {outcome.memory:.1f} kB each; {outcome.connections} connections to "
+        "PostgreSQL\n"
+        f"at rest: {resting.writes:.2f} writes of {resting.rows:.2f} rows and "
+        f"{resting.statements:.1f} statements a second; of a core, processes "
+        f"{resting.process:.1%}, PostgreSQL {resting.postgres:.1%}, Redis "
+        f"{resting.redis:.2%}\n"
+        f"a message: {talking.statements:.2f} statements, {talking.rows:.1f} rows; CPU "
+        f"of processes {talking.process * 1e6:.0f} µs, PostgreSQL "
+        f"{talking.postgres * 1e6:.0f}, Redis {talking.redis * 1e6:.0f}\n"
         f"{outcome.storm:,} came back within {outcome.back_within:.1f} s, with "
-        f"{outcome.queries:.1f} transactions each; others' p99 {p99:.0f} ms, "
-        f"{at_rest:.0f} at rest",
+        f"{outcome.statements:.2f} statements each; CPU of processes "
+        f"{returning.process * 1e6:.0f} µs, PostgreSQL {returning.postgres * 1e6:.0f}, "
+        f"Redis {returning.redis * 1e6:.0f}\n"
+        f"others' p99 {percentile(outcome.others, 99):.0f} ms (most "
+        f"{max(outcome.others):.0f}, of {len(outcome.others)}), "
+        f"{percentile(outcome.before, 99):.0f} before",
         flush=True,
     )
 
@@ -267,7 +319,7 @@ def tell(outcome):
 def main():
     """Measure what the command line says."""
     given = options(__doc__, rounds=1, members=MEMBERS, storm=STORM)
-    run(given.rounds, given.members, given.storm)
+    run(given.rounds, given.members, given.storm, given.only)
 
 
 if __name__ == "__main__":

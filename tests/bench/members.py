@@ -89,10 +89,14 @@ class Spoken:
 
     def percentile(self, percent):
         """Milliseconds in which `percent` % of the messages were with everybody."""
-        if len(self.waits) < 2:
-            return self.waits[0] / 1e6
-        within = statistics.quantiles(self.waits, n=100, method="inclusive")
-        return within[percent - 1] / 1e6
+        return percentile(self.waits, percent) / 1e6
+
+
+def percentile(figures, percent):
+    """What `percent` % of the figures are at most."""
+    if len(figures) < 2:
+        return figures[0]
+    return statistics.quantiles(figures, n=100, method="inclusive")[percent - 1]
 
 
 class Rooms:

@@ -115,6 +115,23 @@ class Measured:
         raise AssertionError(f"no VmRSS of process {self.pid}")
 
 
+def cpu_of_family(pid):
+    """Seconds of CPU that a process and its children have used, those that have ended
+    included."""
+    ticks = 0
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            fields = stat.read_text().rpartition(")")[2].split()
+        except OSError:  # it has ended meanwhile, and is its parent's to count
+            continue
+        user, system, childrens_user, childrens_system = map(int, fields[11:15])
+        if int(stat.parent.name) == pid:
+            ticks += user + system + childrens_user + childrens_system
+        elif int(fields[1]) == pid:
+            ticks += user + system
+    return ticks / TICKS
+
+
 def busy():
     """Seconds that the measured core was busy with anything at all."""
     name = f"cpu{cores()[0]} "

@@ -10,6 +10,8 @@ from chat.hub import GROUP, TICK, Hub, local_hub
 from chat.models import Message, Room
 from chat.ticks import Ticks
 
+from ..clock import until
+
 pytestmark = pytest.mark.django_db(transaction=True)
 
 
@@ -60,6 +62,26 @@ async def test_a_tick_brings_what_another_process_stored(
     await get_channel_layer().group_send(GROUP, {"type": TICK})
 
     assert (await ana.hear())["message"] == "from afar"
+
+
+async def test_a_tick_says_which_rooms_to_look_at(join, make_user, monkeypatch):
+    monkeypatch.setattr(Hub, "POLL_INTERVAL", 60)
+    asked = []
+    news = Message.objects.news
+    monkeypatch.setattr(
+        Message.objects, "news", lambda marks, n: asked.append(marks) or news(marks, n)
+    )
+    other = await Room.objects.acreate(slug="other", name="Other")
+    await join("ana")
+    await join("bruno", "/ws/chat/other/")
+    await until(lambda: local_hub().delivery.task is None)
+    asked.clear()
+
+    tick = {"type": TICK, "about": [other.pk, 10**6]}
+    await get_channel_layer().group_send(GROUP, tick)
+
+    await until(lambda: asked)
+    assert asked == [[(other.pk, 0)]]
 
 
 async def test_a_lost_tick_is_healed_by_the_poll(join, store_elsewhere, monkeypatch):
@@ -121,7 +143,9 @@ async def test_other_processes_are_told_of_a_commit(join):
     await ana.hear()
 
     async with asyncio.timeout(5):
-        assert (await layer.receive(channel))["type"] == TICK
+        tick = await layer.receive(channel)
+    lobby = await Room.objects.aget(slug="lobby")
+    assert (tick["type"], tick["about"]) == (TICK, [lobby.pk])
     await layer.group_discard(GROUP, channel)
 
 
