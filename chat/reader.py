@@ -2,11 +2,15 @@
 
 import asyncio
 import contextlib
+from collections import defaultdict
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from threading import Lock
+from itertools import islice
+from threading import Event, Lock
 
 from django.db import Error, InterfaceError, OperationalError, connection
+
+DIGEST_WITHIN = 1.0  # seconds; a loop that is stopped runs nothing any more
 
 
 class Reader:
@@ -16,7 +20,7 @@ class Reader:
     slow page would hold up every room.
     """
 
-    AT_ONCE = 100  # keys that are asked about together
+    AT_ONCE = 20  # keys that are asked about together
 
     def __init__(self):
         self.lock = Lock()
@@ -42,7 +46,7 @@ class Reader:
             is_first = not gathering
             gathering.setdefault(key, []).append(answer)
         if is_first:
-            self._thread().submit(self._answer_all, question)
+            self._thread().submit(self._answer_some, question)
         return await answer
 
     def stop(self):
@@ -59,20 +63,26 @@ class Reader:
                 self.executor = ThreadPoolExecutor(1, thread_name_prefix="chat-reader")
             return self.executor
 
-    def _answer_all(self, question):
+    def _answer_some(self, question):
         with self.lock:
-            waiting = self.gathering.pop(question)
-        keys = list(waiting)
-        for start in range(0, len(keys), self.AT_ONCE):
-            some = keys[start : start + self.AT_ONCE]
-            try:
-                answers = _answer(partial(question, some))
-            except Exception as error:
-                # Whatever it was, those who wait must hear of it.
-                answers = dict.fromkeys(some, error)
+            gathering = self.gathering[question]
+            some = dict(islice(gathering.items(), self.AT_ONCE))
             for key in some:
-                for future in waiting[key]:
-                    _tell(future, answers.get(key))
+                del gathering[key]
+        try:
+            answers = _answer(partial(question, list(some)))
+        except Exception as error:
+            # Whatever it was, those who wait must hear of it.
+            answers = dict.fromkeys(some, error)
+        _tell(
+            (future, answers.get(key))
+            for key, futures in some.items()
+            for future in futures
+        )
+        with self.lock:
+            # Other questions have their turn in between.
+            if gathering and self.executor is not None:
+                self.executor.submit(self._answer_some, question)
 
 
 def _answer(question):
@@ -88,18 +98,32 @@ def _answer(question):
         raise
 
 
-def _tell(future, answer):
-    with contextlib.suppress(RuntimeError):  # its event loop has closed
-        future.get_loop().call_soon_threadsafe(_resolve, future, answer)
+def _tell(answered):
+    """Give answers to those who wait, and wait until they have had a first go at them.
+
+    Else a crowd that comes at once would have the event loop for itself: it takes as
+    long for a handshake as the database for twenty look-ups.
+    """
+    by_loop = defaultdict(list)
+    for future, answer in answered:
+        by_loop[future.get_loop()].append((future, answer))
+    for loop, some in by_loop.items():
+        digested = Event()
+        with contextlib.suppress(RuntimeError):  # the loop has closed
+            loop.call_soon_threadsafe(_resolve, some, digested)
+            digested.wait(DIGEST_WITHIN)
 
 
-def _resolve(future, answer):
-    if future.done():  # whoever asked was cancelled
-        return
-    if isinstance(answer, Exception):
-        future.set_exception(answer)
-    else:
-        future.set_result(answer)
+def _resolve(answered, digested):
+    for future, answer in answered:
+        if future.done():  # whoever asked was cancelled
+            continue
+        if isinstance(answer, Exception):
+            future.set_exception(answer)
+        else:
+            future.set_result(answer)
+    # Behind the tasks that this has woken.
+    asyncio.get_running_loop().call_soon(digested.set)
 
 
 def _close():

@@ -22,7 +22,7 @@ def reader():
     reader = Reader()
     yield reader
     reader.stop()
-    assert not reader.gathering
+    assert not any(reader.gathering.values())
 
 
 class Question:
