@@ -124,11 +124,13 @@ class News(NamedTuple):
     """What changed in a room since somebody looked."""
 
     last_rev: int  # of the room
-    messages: list = []  # in the order of their revs
-    more: bool = False  # than these
+    messages: list  # in the order of their revs
+    more: bool  # than these
 
 
 class MessageQuerySet(models.QuerySet):
+    NEWS = 500  # messages that are brought for several rooms by one query
+
     def history(self, room_id, before=None):
         """Return the last page of a room's messages, and whether there are older ones.
 
@@ -151,18 +153,29 @@ class MessageQuerySet(models.QuerySet):
         """Return what changed in rooms since marks: `{mark: News}`.
 
         A mark is the id of a room and the last `rev` known of it. Rooms that are gone
-        are left out. At most `limit` messages for each mark. One query, and one for
-        each mark that is behind.
+        are left out. At most `limit` messages for each mark. Two queries, and one for
+        each mark that is behind if that is much.
         """
         rooms = Room.objects.filter(pk__in={room_id for room_id, _ in marks})
         last_revs = dict(rooms.values_list("pk", "last_rev"))
-        return {
-            (room_id, rev): News(last_revs[room_id], *self.changed(room_id, rev, limit))
-            if last_revs[room_id] > rev
-            else News(last_revs[room_id])
-            for room_id, rev in marks
-            if room_id in last_revs
-        }
+        known = [mark for mark in marks if mark[0] in last_revs]
+        behind = [(pk, rev) for pk, rev in known if last_revs[pk] > rev]
+        changes = {mark: ([], False) for mark in known} | self._changed(behind, limit)
+        return {mark: News(last_revs[mark[0]], *changes[mark]) for mark in known}
+
+    def _changed(self, marks, limit):
+        """`changed` for several marks."""
+        if not marks:
+            return {}
+        since_any = reduce(or_, (Q(room=pk, rev__gt=rev) for pk, rev in marks))
+        found = list(self.filter(since_any).order_by("rev")[: self.NEWS + 1])
+        if len(found) > self.NEWS:
+            return {mark: self.changed(*mark, limit) for mark in marks}
+        changes = {}
+        for pk, rev in marks:
+            of_room = [m for m in found if m.room_id == pk and m.rev > rev]
+            changes[pk, rev] = of_room[:limit], len(of_room) > limit
+        return changes
 
     def insert(self, messages):
         """Insert new messages.

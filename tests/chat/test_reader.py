@@ -162,3 +162,32 @@ def test_a_session_that_does_not_fit_any_more_is_left_alone(cookie_of):
 
     assert identity.logins([key])[key].user is None
     assert identity.session_store()().exists(key)
+
+
+@pytest.mark.parametrize("at_once", [500, 2])
+def test_news_of_many_rooms_are_those_of_each(make_user, monkeypatch, at_once):
+    monkeypatch.setattr(type(Message.objects.all()), "NEWS", at_once)
+    author = make_user("ana")
+    rooms = []
+    for count in (4, 0, 2):
+        room = Room.objects.create(slug=f"r{count}", name="-", last_rev=count)
+        rooms.append(room.pk)
+        for n in range(1, count + 1):
+            facts = {"author": author, "author_name": "ana", "text": "-"}
+            at = room.created_at
+            Message.objects.create(room=room, seq=n, rev=n, sent_at=at, **facts)
+    four, none, two = rooms
+    marks = [(four, 0), (four, 2), (four, 4), (none, 0), (two, 1), (0, 0)]
+
+    found = Message.objects.news(marks, limit=3)
+
+    assert {
+        mark: ([message.rev for message in news.messages], news.more, news.last_rev)
+        for mark, news in found.items()
+    } == {
+        (four, 0): ([1, 2, 3], True, 4),
+        (four, 2): ([3, 4], False, 4),
+        (four, 4): ([], False, 4),
+        (none, 0): ([], False, 0),
+        (two, 1): ([2], False, 2),
+    }
