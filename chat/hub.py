@@ -10,7 +10,7 @@ from . import frames, identity
 from .codes import CloseCode
 from .errand import Errand
 from .models import Message
-from .reader import reader
+from .reader import courier, reader
 from .ticks import Ticks
 
 GROUP = "chat"
@@ -168,7 +168,7 @@ class Hub:
     async def _deliver(self):
         stale, self.stale = self.stale, set()
         marks = [(pk, self.rooms[pk].delivered) for pk in stale if pk in self.rooms]
-        news = await reader.ask(Message.objects.news, marks, self.PASS)
+        news = await courier.ask(Message.objects.news, marks, self.PASS)
         for room_id, since in marks:
             if room := self.rooms.get(room_id):
                 self._bring(room, news.get((room_id, since)), since)

@@ -22,7 +22,8 @@ class Reader:
 
     AT_ONCE = 20  # keys that are asked about together
 
-    def __init__(self):
+    def __init__(self, name="chat-reader"):
+        self.name = name
         self.lock = Lock()
         self.executor = None
         self.gathering = {}  # by question, and by key: the futures of those who ask
@@ -60,7 +61,7 @@ class Reader:
     def _thread(self):
         with self.lock:
             if self.executor is None:
-                self.executor = ThreadPoolExecutor(1, thread_name_prefix="chat-reader")
+                self.executor = ThreadPoolExecutor(1, thread_name_prefix=self.name)
             return self.executor
 
     def _answer_some(self, question):
@@ -69,6 +70,8 @@ class Reader:
             some = dict(islice(gathering.items(), self.AT_ONCE))
             for key in some:
                 del gathering[key]
+            # Else whoever comes next is the first again, and begins anew.
+            goes_on = bool(gathering)
         try:
             answers = _answer(partial(question, list(some)))
         except Exception as error:
@@ -81,7 +84,7 @@ class Reader:
         )
         with self.lock:
             # Other questions have their turn in between.
-            if gathering and self.executor is not None:
+            if goes_on and self.executor is not None:
                 self.executor.submit(self._answer_some, question)
 
 
@@ -131,3 +134,5 @@ def _close():
 
 
 reader = Reader()
+# What was said elsewhere must not wait for the questions of those who are coming in.
+courier = Reader("chat-courier")

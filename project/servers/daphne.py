@@ -11,6 +11,8 @@ from daphne.endpoints import build_endpoint_description_strings
 from daphne.ws_protocol import WebSocketProtocol
 from twisted.internet import defer, reactor, tcp
 
+from .arrivals import arrivals
+from .garbage import Collector
 from .limits import LARGEST_FRAME, LAST_WORD_WITHIN, PING_INTERVAL, PING_TIMEOUT
 from .shutdown import Shutdown
 
@@ -34,6 +36,7 @@ def run(listener, application, say_goodbye):
     )
     server.ready_callable = server.speak_plainly
     loop = reactor._asyncioEventloop
+    Collector(loop)
     Shutdown(loop, server.stop_accepting, say_goodbye, server.stop)
     server.run()
     _end_tasks(loop)
@@ -87,6 +90,8 @@ class Protocol(WebSocketProtocol):
     `IPushProducer`), and is told when 64 KiB wait there.
     """
 
+    first = b""  # what came before its turn
+    is_in = False  # whether its turn has come
     failure = None  # (code, reason)
     drained = None  # a future while too much waits in the transport
 
@@ -100,6 +105,20 @@ class Protocol(WebSocketProtocol):
         # No TLS in between; and not some later Twisted that counts otherwise.
         is_socket = isinstance(self.transport, tcp.Connection)
         self.is_direct = is_socket and hasattr(self.transport, "_tempDataLen")
+
+    def dataReceived(self, data):
+        if self.is_in:
+            return super().dataReceived(data)
+        if not self.first:
+            arrivals.add(self._enter)
+        self.first += data
+        if len(self.first) > LARGEST_FRAME:  # a client that has never waited
+            self._enter()
+
+    def _enter(self):
+        if not self.is_in and self.connected:
+            data, self.first, self.is_in = self.first, b"", True
+            super().dataReceived(data)
 
     def dropConnection(self, abort=False):
         super().dropConnection(abort)

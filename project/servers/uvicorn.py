@@ -5,6 +5,7 @@ import contextlib
 import functools
 
 import uvicorn
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.protocols.utils import ClientDisconnected
 from uvicorn.protocols.websockets.websockets_sansio_impl import (
     WebSocketsSansIOProtocol,
@@ -12,6 +13,8 @@ from uvicorn.protocols.websockets.websockets_sansio_impl import (
 from websockets.frames import Frame, Opcode
 from websockets.protocol import State
 
+from .arrivals import arrivals
+from .garbage import Collector
 from .limits import LARGEST_FRAME, LAST_WORD_WITHIN, PING_INTERVAL, PING_TIMEOUT
 from .shutdown import Shutdown
 
@@ -30,6 +33,7 @@ def run(listener, application, say_goodbye):
         lifespan="off",
         log_config=None,
         access_log=False,
+        http=HttpProtocol,
         ws=Protocol,
         ws_max_size=LARGEST_FRAME,
         # It would keep a compressor for each connection, and compress each frame anew
@@ -45,6 +49,7 @@ def run(listener, application, say_goodbye):
 
     async def main():
         loop = asyncio.get_running_loop()
+        Collector(loop)
         Shutdown(loop, server.stop_accepting, say_goodbye, server.stop)
         await server.serve(sockets=[listener])
 
@@ -73,6 +78,19 @@ class Server(uvicorn.Server):
 def _frame(text):
     """The frame of a text, which is the same for all members of a room."""
     return Frame(Opcode.TEXT, text.encode()).serialize(mask=False)
+
+
+class HttpProtocol(HttpToolsProtocol):
+    """Uvicorn's HTTP, where whoever wants a websocket waits for their turn."""
+
+    def handle_websocket_upgrade(self):
+        self.transport.pause_reading()
+        arrivals.add(self._enter)
+
+    def _enter(self):
+        if not self.transport.is_closing():
+            self.transport.resume_reading()
+            super().handle_websocket_upgrade()
 
 
 class Protocol(WebSocketsSansIOProtocol):

@@ -10,7 +10,7 @@ from chat import consumers
 from chat.hub import local_hub
 from chat.ledger import ledger
 from chat.models import Room
-from chat.reader import reader
+from chat.reader import courier, reader
 from project.asgi import application
 
 from ..clock import until_no_task_is_left
@@ -124,6 +124,7 @@ def nothing_left_behind():
     yield
     ledger.stop()
     reader.stop()
+    courier.stop()
     consumers.messages_sent.full_at.clear()
     consumers.questions_asked.full_at.clear()
     consumers.frames_sent.full_at.clear()

@@ -10,7 +10,7 @@ from django.db import connections
 
 from chat.hub import local_hub
 from chat.ledger import ledger
-from chat.reader import reader
+from chat.reader import courier, reader
 from monitor.processes.local import local_process
 from project import demo, installation
 from project.asgi import application
@@ -72,6 +72,7 @@ class Command(BaseCommand):
         """Store what waits: messages first, then what was recorded of them."""
         ledger.stop()
         reader.stop()
+        courier.stop()
         if settings.MONITOR_ENABLED and not local_process().stop():
             # The log has said what waits, and where.
             self.stdout.write("Stopped; the next start stores what waits.")

@@ -1,0 +1,77 @@
+"""A crowd that comes at once must not keep those waiting who are there."""
+
+import asyncio
+import gc
+import weakref
+from itertools import groupby
+
+import pytest
+
+from project.servers import garbage
+from project.servers.arrivals import AT_ONCE, Arrivals
+
+from ..clock import until
+
+
+async def test_newcomers_enter_a_few_at_a_time_and_others_in_between():
+    happened, arrivals = [], Arrivals()
+    for number in range(5 * AT_ONCE):
+        arrivals.add(lambda number=number: happened.append(number))
+
+    while arrivals.waiting:
+        await asyncio.sleep(0)
+        happened.append("another")
+
+    runs = [list(run) for _, run in groupby(happened, "another".__eq__)]
+    runs = [run for run in runs if run[0] != "another"]
+    assert sum(runs, []) == list(range(5 * AT_ONCE))
+    assert [len(run) for run in runs] == [AT_ONCE] * 5
+
+
+async def test_whoever_comes_while_another_enters_has_a_turn_too():
+    entered, arrivals = [], Arrivals()
+    arrivals.add(lambda: arrivals.add(lambda: entered.append("the second")))
+
+    await until(lambda: entered)
+
+    assert not arrivals.waiting
+
+
+class Node:
+    """Garbage, once nobody else holds it: it refers to itself."""
+
+    def __init__(self):
+        self.itself = self
+
+
+@pytest.fixture
+def often(monkeypatch):
+    """Look often, and leave the collector of this process as it was."""
+    threshold = gc.get_threshold()
+    monkeypatch.setattr(garbage, "LOOK_EVERY", 0.01)
+    monkeypatch.setattr(garbage, "EVERY", 0.05)
+    yield
+    gc.set_threshold(*threshold)
+    gc.unfreeze()
+
+
+async def test_old_garbage_is_collected_at_a_calm_moment(often, monkeypatch):
+    monkeypatch.setattr(garbage, "WORTH_IT", 0)
+    garbage.Collector(asyncio.get_running_loop())
+    node = weakref.ref(Node())
+    gc.collect(1)  # it is old now: only a full collection finds it
+
+    await until(lambda: node() is None)
+
+    # Python itself would not begin one.
+    assert gc.get_threshold()[2] == garbage.NEVER
+
+
+async def test_nothing_is_collected_where_nothing_has_happened(often, monkeypatch):
+    monkeypatch.setattr(garbage, "WORTH_IT", garbage.NEVER)
+    collector = garbage.Collector(asyncio.get_running_loop())
+    began_at = collector.collected_at
+
+    await asyncio.sleep(0.2)
+
+    assert collector.collected_at == began_at
