@@ -1,11 +1,12 @@
 """The channel layer, which tells processes when to look again, and nothing else."""
 
 import asyncio
-import contextlib
 import logging
 import uuid
 
 from channels.layers import get_channel_layer
+
+from monitor.channel import channel_of
 
 from .errand import Errand
 
@@ -78,16 +79,9 @@ class Ticks:
 
     async def _hear(self):
         layer = get_channel_layer()
-        channel = await layer.new_channel()
-        try:
-            for group in self.groups:
-                await layer.group_add(group, channel)
+        async with channel_of(layer, self.groups) as channel:
             tick = {"type": None}
             while self._is_listener():
                 if tick.get("sender") != self.sender:
                     self.on_tick(tick["type"], tick.get("about"))
                 tick = await layer.receive(channel)
-        finally:
-            with contextlib.suppress(Exception):
-                for group in self.groups:
-                    await layer.group_discard(group, channel)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 from collections.abc import Callable
 
 from channels.layers import get_channel_layer
+
+from monitor.channel import channel_of
 
 logger = logging.getLogger("channelscope.monitor")
 
@@ -54,15 +55,10 @@ class Subscription:
 
     async def _hear(self) -> None:
         layer = get_channel_layer()
-        channel = await layer.new_channel()
-        await layer.group_add(self.group, channel)
-        try:
+        async with channel_of(layer, [self.group]) as channel:
             while self._is_wanted():
                 self.on_tick()
                 await layer.receive(channel)
-        finally:
-            with contextlib.suppress(Exception):
-                await layer.group_discard(self.group, channel)
 
     def _is_wanted(self) -> bool:
         # redis-py swallows a cancellation that comes while it connects.

@@ -1,0 +1,37 @@
+"""A channel of the layer that hears groups, and is given back whatever happens."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Iterable
+from typing import Any
+
+
+@contextlib.asynccontextmanager
+async def channel_of(layer: Any, groups: Iterable[str]) -> AsyncIterator[str]:
+    """Yield the name of a new channel that is in `groups`. Raises what the layer
+    raises, for example because it is away."""
+    channel = await layer.new_channel()
+    try:
+        for group in groups:
+            await layer.group_add(group, channel)
+        yield channel
+    finally:
+        for group in groups:
+            # One that fails must not keep it in the others.
+            with contextlib.suppress(Exception):
+                await layer.group_discard(group, channel)
+        await _give_back(layer, channel)
+
+
+async def _give_back(layer: Any, channel: str) -> None:
+    """Have the layer forget a channel, by whose queue it would grow.
+
+    There is no call for that: layers do so when a `receive` is cancelled. Often one
+    was, by whatever ended the listening; another one would subscribe anew.
+    """
+    while channel in getattr(layer, "channels", ()):
+        with contextlib.suppress(Exception):
+            async with asyncio.timeout(0):
+                await layer.receive(channel)
