@@ -3,11 +3,14 @@
 import asyncio
 import contextlib
 import random
+import socket
+import struct
 import threading
 
 from .server import free_port
 
 READ_SIZE = 2**16  # bytes
+RESET = struct.pack("ii", True, 0)  # on close, at once: SO_LINGER, in seconds
 
 
 class Proxy:
@@ -54,6 +57,25 @@ class Proxy:
             self.is_black_hole = False
             self.cut()  # what was swallowed is missing from each stream
 
+    @contextlib.contextmanager
+    def lost_replies(self):
+        """Let through what is asked, and swallow what is answered."""
+        self.loses_replies = True
+        try:
+            yield
+        finally:
+            self.loses_replies = False
+            self.cut()
+
+    @contextlib.contextmanager
+    def slow(self, delay):
+        """Let each piece take up to `delay` seconds."""
+        self.delay = delay
+        try:
+            yield
+        finally:
+            self.delay = 0.0
+
     async def _listen(self):
         self.listener = await asyncio.start_server(
             self._connected, "127.0.0.1", self.port
@@ -65,13 +87,13 @@ class Proxy:
 
     async def _cut(self):
         for stream in self.open:
-            stream.transport.abort()
+            _reset(stream)
 
     async def _connected(self, reader, writer):
         try:
             there, back = await asyncio.open_connection("127.0.0.1", self.to_port)
         except OSError:
-            writer.transport.abort()
+            _reset(writer)
             return
         self.open |= {writer, back}
         try:
@@ -80,17 +102,35 @@ class Proxy:
             )
         finally:
             self.open -= {writer, back}
+            writer.close()
+            back.close()
 
     async def _pass_on(self, reader, writer, are_replies=False):
-        with contextlib.suppress(OSError):
+        """Pass on what comes, and in which way it ends."""
+        try:
             while data := await reader.read(READ_SIZE):
                 if self.delay:
                     await asyncio.sleep(self.chance.uniform(0, self.delay))
-                if self.is_black_hole or (are_replies and self.loses_replies):
-                    continue
-                writer.write(data)
-                await writer.drain()
-        writer.close()
+                if not self._swallows(are_replies):
+                    writer.write(data)
+                    await writer.drain()
+        except OSError:
+            if not self._swallows(are_replies):
+                _reset(writer)
+            return
+        if not self._swallows(are_replies):
+            with contextlib.suppress(OSError, RuntimeError):  # it has closed meanwhile
+                writer.write_eof()
+
+    def _swallows(self, are_replies):
+        return self.is_black_hole or (are_replies and self.loses_replies)
 
     def _run(self, coroutine):
         return asyncio.run_coroutine_threadsafe(coroutine, self.loop).result(10)
+
+
+def _reset(stream):
+    with contextlib.suppress(OSError):  # it has closed meanwhile
+        opened = stream.get_extra_info("socket")
+        opened.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
+    stream.transport.abort()

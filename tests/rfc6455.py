@@ -94,10 +94,14 @@ class Client:
         if buffer is not None:
             self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, buffer)
         self.socket.settimeout(timeout)
-        self.socket.connect(("127.0.0.1", port))
         self.stream = self.socket.makefile("rb")
-        self.write(handshake(port, path, **headers))
-        self.status = self._read_status()
+        try:
+            self.socket.connect(("127.0.0.1", port))
+            self.write(handshake(port, path, **headers))
+            self.status = self._read_status()
+        except OSError:
+            self.drop()
+            raise
 
     def __enter__(self):
         return self

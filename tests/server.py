@@ -13,6 +13,7 @@ import time
 from pathlib import Path
 from urllib.parse import urlencode
 
+import psycopg
 import websockets
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -159,12 +160,14 @@ class Server:
 
     # Websocket and database ----------------------------------------------------------
 
-    def connect(self, path, user=None, **options):
-        """Open a websocket as a page of this site would (an async context)."""
-        options.setdefault("origin", self.url)
+    def connect(self, path, user=None, *, port=None, **options):
+        """Open a websocket as a page of this site would (an async context); through
+        the proxy on `port`, if there is one."""
+        host = f"127.0.0.1:{port or self.port}"
+        options.setdefault("origin", f"http://{host}")
         headers = {"Cookie": self.cookie(user)} if user else {}
         return websockets.connect(
-            f"ws://{self.host}{path}", additional_headers=headers, **options
+            f"ws://{host}{path}", additional_headers=headers, **options
         )
 
     @property
@@ -172,7 +175,11 @@ class Server:
         return self.data_dir / "channelscope.sqlite3"
 
     def rows(self, sql, *parameters):
-        """Ask the embedded database, from outside of the server."""
+        """Ask the database, from outside of the server."""
+        if url := self.environment.get("DATABASE_URL"):
+            with psycopg.connect(url) as database:
+                sql = sql.replace("?", "%s")
+                return database.execute(sql, parameters or None).fetchall()
         database = sqlite3.connect(self.database, timeout=20)
         try:
             return database.execute(sql, parameters).fetchall()

@@ -76,13 +76,6 @@ class FaultServer(Server):
                 continue
         return total
 
-    def rows(self, sql, *parameters):
-        url = self.environment.get("DATABASE_URL")
-        if url is None:
-            return super().rows(sql, *parameters)
-        with psycopg.connect(url) as database:
-            return database.execute(sql.replace("?", "%s"), parameters).fetchall()
-
     def connections(self, path="%"):
         """What is recorded of the connections to a path, or of all of them."""
         rows = self.rows(f"{CONNECTIONS} where path like ?", path)

@@ -3,7 +3,6 @@
 import json
 import signal
 
-import psycopg
 import pytest
 
 from ..rfc6455 import CLOSE, Client
@@ -30,11 +29,6 @@ def pair(both):
     return all_back(both)
 
 
-def rows(server, sql, *parameters):
-    with psycopg.connect(server.environment["DATABASE_URL"]) as database:
-        return database.execute(sql, parameters).fetchall()
-
-
 @pytest.fixture
 def join(pair):
     """Have a user enter the lobby on the second process."""
@@ -54,8 +48,8 @@ def join(pair):
 
 def connection_of(server, user):
     """The id of a user's one live connection, once it is recorded."""
-    sql = "select id from monitor_connection where closed_at is null and username = %s"
-    [(key,)] = eventually(lambda: _one(rows(server, sql, user)))
+    sql = "select id from monitor_connection where closed_at is null and username = ?"
+    [(key,)] = eventually(lambda: _one(server.rows(sql, user)))
     return key
 
 
@@ -70,8 +64,8 @@ def ask(server, kind, *connections, **more):
     response = server.post(ASK, "olga", page, connection=list(connections), **fields)
     assert response.status == 302, response.text
     order = response.headers["Location"].rstrip("/").rpartition("/")[2]
-    sql = 'select result, detail from monitor_action where "order" = %s'
-    return lambda: rows(server, sql, order)
+    sql = 'select result, detail from monitor_action where "order" = ?'
+    return lambda: server.rows(sql, order)
 
 
 def answers(results, wanted):
@@ -147,8 +141,8 @@ def test_a_client_that_reads_nothing_is_closed_all_the_same(pair, join):
     results = ask(staffs, "disconnect", key)
 
     answers(results, "done")
-    sql = "select cause from monitor_connection where id = %s"
-    eventually(lambda: rows(staffs, sql, key) == [("staff",)])
+    sql = "select cause from monitor_connection where id = ?"
+    eventually(lambda: staffs.rows(sql, key) == [("staff",)])
     deaf.drop()
 
 
@@ -168,15 +162,15 @@ def test_a_blocked_user_is_turned_away_by_every_process(pair, join):
         assert farewell["code"] == 4403
         assert farewell["reason"] == "Blocked for another 59 min: a test"
     join("ana")
-    rows(staffs, "update monitor_block set lifted_at = now() returning id")
+    staffs.rows("update monitor_block set lifted_at = now() returning id")
 
 
 def test_a_drain_from_the_dashboard_stops_a_process_gently(pair, join):
     staffs, users = pair
     ana = join("ana")
     connection_of(staffs, "ana")
-    [(process,)] = rows(
-        staffs, "select id from monitor_process where pid = %s", users.process.pid
+    [(process,)] = staffs.rows(
+        "select id from monitor_process where pid = ?", users.process.pid
     )
     fields = {"asked": "yes", "kind": "drain", "reason": "an update"}
     page = f"{ASK}?process={process}"
@@ -186,4 +180,4 @@ def test_a_drain_from_the_dashboard_stops_a_process_gently(pair, join):
     assert bye(ana)["code"] == 4012
     assert users.process.wait(15) == 0
     sql = "select result from monitor_action where kind = 'drain'"
-    assert rows(staffs, sql) == [("done",)]
+    assert staffs.rows(sql) == [("done",)]

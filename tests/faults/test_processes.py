@@ -9,6 +9,7 @@ import pytest
 
 from ..rfc6455 import CLOSE, Client
 from .conftest import LONG, SEED, all_back, all_started
+from .invariants import wait_until_all_hold
 from .load import Load
 from .server import FaultServer, eventually
 
@@ -27,7 +28,7 @@ LIVE = """
     where connection.closed_at is null and process.stopped_at is null
     and process.seen_at > now() - interval '%s seconds' and process.pid = ?
 """
-TWICE = """
+RECEIVED = """
     select connection.path, text from monitor_event event
     join monitor_connection connection on connection.id = event.connection_id
     where kind = 'receive'
@@ -110,7 +111,8 @@ def test_a_process_that_is_killed_is_seen_to_be_lost_and_its_journal_is_kept(
     assert not other.broken
     for talk in (load, other):
         eventually(lambda: set(talk.heard) <= set(witness.stored(talk.path)))  # noqa: B023
-    copies = Counter(witness.rows(TWICE))
+    wait_until_all_hold(witness.rows)
+    copies = Counter(witness.rows(RECEIVED))
     assert max(copies.values()) == 1
 
 

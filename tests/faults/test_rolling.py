@@ -1,113 +1,71 @@
 """One process after the other is restarted, and nobody misses a word."""
 
 import asyncio
-import contextlib
+import functools
 import itertools
-import json
 import signal
+from collections import Counter
 
-import psycopg
 import pytest
-import websockets
 
 from ..clock import until
 from ..server import Server
 from .conftest import LONG, all_started
+from .invariants import wait_until_all_hold
+from .page import Page
 
 CLIENTS = 1000 if LONG else 120
+SOON = 15.0 if LONG else 0.2  # seconds; a user asks 20 times a second, at most
 INTERVAL = 0.05  # seconds between two messages
 USERS = ["ana", "bruno", "vera", "olga"]
 RESTARTS = 4012
 BACK_WITHIN = 60.0  # seconds
-
-
-class Page:
-    """What a chat's page does: it comes back, and asks for what it has missed."""
-
-    def __init__(self, servers, number):
-        self.ring = itertools.cycle(servers[number % 3 :] + servers[: number % 3])
-        self.user = USERS[number % len(USERS)]
-        self.seen = {}  # texts by seq
-        self.rev = None
-        self.codes = []  # with which it was closed
-        self.socket = None
-
-    def is_on(self, server):
-        """Whether it is connected to a process."""
-        return bool(self.socket) and self.socket.remote_address[1] == server.port
-
-    async def run(self):
-        """Stay connected, to whichever process is there."""
-        for server in self.ring:
-            with contextlib.suppress(OSError, websockets.InvalidHandshake):
-                async with server.connect("/ws/chat/", self.user) as self.socket:
-                    await self.listen()
-            if self.socket is not None and self.socket.close_code:
-                self.codes.append(self.socket.close_code)
-            self.socket = None
-            await asyncio.sleep(0.1)
-
-    async def listen(self):
-        with contextlib.suppress(websockets.ConnectionClosed):
-            async for text in self.socket:
-                await self.hear(json.loads(text))
-
-    async def hear(self, frame):
-        match frame["type"]:
-            case "history" if self.rev is None:
-                self.rev = frame["rev"]
-            case "history":
-                await self.resume()
-            case "resumed":
-                for message in frame["messages"]:
-                    self.note(message["seq"], message["text"], message["rev"])
-                if frame["more"]:
-                    await self.resume()
-            case "error":  # many come back at once, and are one user
-                await asyncio.sleep(frame["retry_after"])
-                await self.resume()
-            case "message":
-                # Its rev only counts when all before it are there.
-                self.note(frame["seq"], frame["message"], self.rev)
-
-    async def resume(self):
-        await self.socket.send(json.dumps({"type": "resume", "after": self.rev}))
-
-    def note(self, seq, text, rev):
-        assert self.seen.setdefault(seq, text) == text
-        self.rev = max(self.rev, rev)
+ENDS = """
+    select cause, close_code, count(*) from monitor_connection
+    where path = '/ws/chat/' group by cause, close_code
+"""
 
 
 @pytest.fixture
 def trio(tmp_path, outgrown):
     """Three processes of the site, where the users have logged in."""
-    outgrown["CHAT_MAX_CONNECTIONS"] = "10000"
+    limits = ("CHAT_MAX_CONNECTIONS", "CHAT_MAX_CONNECTIONS_OF_ADDRESS")
+    roomy = {**outgrown, **dict.fromkeys(limits, "10000")}
     kinds = ("uvicorn", "daphne", "uvicorn")
-    servers = [Server(tmp_path / "data", SERVER=kind, **outgrown) for kind in kinds]
+    servers = [Server(tmp_path / "data", SERVER=kind, **roomy) for kind in kinds]
     with all_started(*servers):
         for user in USERS:
             servers[0].cookie(user)
         yield servers
 
 
-async def test_a_rolling_restart_loses_no_client_and_no_message(trio):
-    pages = [Page(trio, number) for number in range(CLIENTS)]
+def page_of(number, servers):
+    """One of the clients, who start on different processes."""
+    user, first = USERS[number % len(USERS)], number % len(servers)
+    doors = [
+        functools.partial(server.connect, "/ws/chat/", user)
+        for server in servers[first:] + servers[:first]
+    ]
+    return Page(doors, SOON)
+
+
+async def test_a_rolling_restart_loses_no_client_no_message_and_no_event(trio):
+    pages = [page_of(number, trio) for number in range(CLIENTS)]
     tasks = [asyncio.create_task(page.run()) for page in pages]
     await until(lambda: all(page.rev is not None for page in pages), BACK_WITHIN)
 
     async def talk():
-        said = itertools.count()
-        while True:
-            socket = pages[0].socket
-            with contextlib.suppress(websockets.ConnectionClosed, AttributeError):
-                await socket.send(json.dumps({"message": f"message {next(said)}"}))
+        for number in itertools.count():
+            await pages[0].say(f"message {number}")
             await asyncio.sleep(INTERVAL)
 
     talking = asyncio.create_task(talk())
+    restarted = 0
     for server in trio:
         before = [len(page.codes) for page in pages]
         mine = [page for page in pages if page.is_on(server)]
         assert mine
+        restarted += len(mine)
         assert await asyncio.to_thread(server.stop, signal.SIGTERM) == 0
         await asyncio.to_thread(server.start)
         await until(lambda: all(page.socket for page in pages), BACK_WITHIN)
@@ -115,18 +73,23 @@ async def test_a_rolling_restart_loses_no_client_and_no_message(trio):
         assert [some for some in codes if some] == [[RESTARTS]] * len(mine)
 
     talking.cancel()
-
-    async def all_have_all():
-        stored = await asyncio.to_thread(_stored, trio[0])  # the last may be on its way
-        return len(stored) > 20 and all(page.seen == stored for page in pages)
-
-    await until(all_have_all, BACK_WITHIN)
-    print(f"{len(pages[0].seen)} messages, {CLIENTS} clients")
+    await until(lambda: not pages[0].unacked, BACK_WITHIN)
+    stored = dict(trio[0].rows("select seq, text from chat_message"))
+    await until(lambda: all(page.seen == stored for page in pages), BACK_WITHIN)
+    assert Counter(stored.values()) == Counter(
+        f"message {number}" for number in range(len(pages[0].acked))
+    )
+    assert not [task for task in tasks if task.done()]
     for task in tasks:
         task.cancel()
     await asyncio.gather(*tasks, talking, return_exceptions=True)
 
-
-def _stored(server):
-    with psycopg.connect(server.environment["DATABASE_URL"]) as database:
-        return dict(database.execute("select seq, text from chat_message").fetchall())
+    rows = trio[0].rows
+    still_open = "select count(*) from monitor_connection where closed_at is null"
+    await until(lambda: rows(still_open) == [(0,)], BACK_WITHIN)
+    await asyncio.to_thread(wait_until_all_hold, rows)
+    ends = {(cause, code): count for cause, code, count in rows(ENDS)}
+    print(f"{len(stored)} messages, {CLIENTS} clients; they ended as {ends}")
+    assert ends.pop(("server", RESTARTS)) == restarted
+    assert {cause for cause, _ in ends} == {"client"}
+    assert sum(ends.values()) == CLIENTS

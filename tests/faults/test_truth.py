@@ -2,37 +2,15 @@
 
 import random
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
 from ..rfc6455 import Client
 from .conftest import LONG, SEED
+from .invariants import CALM_WITHIN, kernels_view, shown, wait_until_all_hold
 from .server import FaultServer, eventually
 
-CALM_WITHIN = 30.0  # seconds
-ESTABLISHED = "01"  # in /proc/net/tcp
 CLIENTS = 2000 if LONG else 150
 OPENED = 20_000 if LONG else 500
 POOL = 10  # connections to PostgreSQL of one process, at most: project/settings.py
-
-
-def kernels_view(port):
-    """The remote ports of the sockets that are established on a port of ours."""
-    ports = set()
-    for line in Path("/proc/net/tcp").read_text().splitlines()[1:]:
-        _, local, remote, state, *_ = line.split()
-        if state == ESTABLISHED and int(local.split(":")[1], 16) == port:
-            ports.add(int(remote.split(":")[1], 16))
-    return ports
-
-
-def shown(server):
-    """The client ports of the connections that are shown as live."""
-    rows = server.rows(
-        "select client_port from monitor_connection connection"
-        " join monitor_process process on process.id = connection.process_id"
-        " where closed_at is null and process.stopped_at is null"
-    )
-    return {port for (port,) in rows}
 
 
 def test_after_all_kinds_of_ends_the_dashboard_shows_what_the_kernel_has(server, path):
@@ -48,14 +26,15 @@ def test_after_all_kinds_of_ends_the_dashboard_shows_what_the_kernel_has(server,
 
     # The others answer no pings from now on, as if they had vanished: in the end
     # nobody is left, and at any time of calm both views are the same.
-    eventually(lambda: shown(server) == kernels_view(server.port), CALM_WITHIN)
-    eventually(lambda: not shown(server), CALM_WITHIN)
+    rows, pid = server.rows, server.process.pid
+    eventually(lambda: shown(rows, pid) == kernels_view(server.port), CALM_WITHIN)
+    eventually(lambda: not shown(rows, pid), CALM_WITHIN)
     assert not kernels_view(server.port)
     for client in clients:
         client.drop()
     causes = {one.cause for one in server.connections(f"/echo/{path}")}
     assert causes == {"client", "lost"}
-    assert {one.ends for one in server.connections(f"/echo/{path}")} == {1}
+    wait_until_all_hold(rows)
 
 
 def test_connections_to_postgresql_do_not_grow_with_those_of_clients(
