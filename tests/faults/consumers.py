@@ -1,6 +1,7 @@
 """Consumers and bare applications that end in every way that there is."""
 
 import asyncio
+import contextlib
 
 from channels.generic.websocket import AsyncWebsocketConsumer
 from channels.routing import ProtocolTypeRouter
@@ -60,6 +61,23 @@ class Slow(Echo):
         await super().receive(text_data, bytes_data)
 
 
+class Hangs(AsyncWebsocketConsumer):
+    """Never comes to an end with a message."""
+
+    async def receive(self, text_data=None, bytes_data=None):
+        await self.send(text_data)
+        await asyncio.get_running_loop().create_future()
+
+
+class HangsOn(Hangs):
+    """The same, and does not let itself be cancelled."""
+
+    async def receive(self, text_data=None, bytes_data=None):
+        while True:
+            with contextlib.suppress(asyncio.CancelledError):
+                await super().receive(text_data, bytes_data)
+
+
 async def returns_after_accept(scope, receive, send):
     await receive()
     await send({"type": "websocket.accept"})
@@ -84,6 +102,8 @@ consumers = {
     "raises-in-handler": RaisesInHandler.as_asgi(),
     "closes": Closes.as_asgi(),
     "slow": Slow.as_asgi(),
+    "hangs": Hangs.as_asgi(),
+    "hangs-on": HangsOn.as_asgi(),
     "returns-after-accept": returns_after_accept,
     "returns-before-accept": returns_before_accept,
 }

@@ -3,6 +3,7 @@
 import re
 import signal
 import socket
+import time
 
 import pytest
 
@@ -101,6 +102,29 @@ def test_a_signal_ends_connections_as_stopped_with_the_server(
         assert (connection.cause, connection.closed) == ("server", True)
         assert (connection.begins, connection.ends) == (1, 1)
     assert {connection.code for connection in connections} == {4012}
+
+
+@pytest.mark.parametrize("handler", ["hangs", "hangs-on"])
+def test_a_handler_that_hangs_holds_up_neither_the_others_nor_the_end(
+    server, connect, path, handler
+):
+    others = [connect(f"/echo/{path}") for _ in range(3)]
+    hung = connect(f"/{handler}/{path}", timeout=15)
+    hung.send("hola")
+    assert hung.receive().text == "hola"
+
+    began_at = time.monotonic()
+    server.process.send_signal(signal.SIGTERM)
+
+    assert {other.end().code for other in others} == {4012}
+    code = server.process.wait(15)
+    took = time.monotonic() - began_at
+    print(f"stopped after {took:.1f} s, exit code {code}")
+    assert took < 10.5
+    hung.end()  # by a close or by the end of the process
+    [row] = server.connections(f"/{handler}/{path}")
+    assert (row.cause, row.begins, row.ends) == ("server", 1, 1)
+    assert row.closed
 
 
 def test_kill_9_ends_connections_as_lost_with_the_process(server, connect, path):
