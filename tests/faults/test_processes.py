@@ -1,5 +1,7 @@
-"""Several processes on PostgreSQL and Redis: one dies, one pauses, one stops."""
+"""Several processes on PostgreSQL and Redis: one dies, one pauses, one is cut off, one
+stops."""
 
+import contextlib
 import random
 import signal
 import time
@@ -7,6 +9,7 @@ from collections import Counter
 
 import pytest
 
+from ..proxy import Proxy
 from ..rfc6455 import CLOSE, Client
 from .conftest import LONG, SEED, all_back, all_started
 from .invariants import wait_until_all_hold
@@ -35,21 +38,37 @@ RECEIVED = """
 """
 
 
+PATIENCE = {
+    "MONITOR_HEARTBEAT_INTERVAL": str(HEARTBEAT),
+    "MONITOR_LEASE": str(LEASE),
+    "MONITOR_LOST_AFTER": str(LOST_AFTER),
+}
+
+
 @pytest.fixture(scope="module")
-def three(tmp_path_factory, outgrown):
+def network(shared_postgres):
+    """What lies between the first of the processes and its database."""
+    with Proxy(shared_postgres.port, SEED) as network:
+        yield network
+
+
+@pytest.fixture(scope="module")
+def three(tmp_path_factory, outgrown, network):
     """Three processes with one database, one layer and one directory of journals."""
-    patience = {
-        "MONITOR_HEARTBEAT_INTERVAL": str(HEARTBEAT),
-        "MONITOR_LEASE": str(LEASE),
-        "MONITOR_LOST_AFTER": str(LOST_AFTER),
-    }
     data = tmp_path_factory.mktemp("processes") / "data"
     servers = [
-        FaultServer(data, SERVER=kind, **outgrown, **patience)
+        FaultServer(data, SERVER=kind, **outgrown, **PATIENCE)
         for kind in ("uvicorn", "daphne", "uvicorn")
     ]
+    servers[0].environment |= {"DATABASE_URL": through(network, outgrown)}
     with all_started(*servers):
         yield servers
+
+
+def through(network, environment):
+    """The URL of the database as it is reached through a network."""
+    head, _, place = environment["DATABASE_URL"].rpartition(":")
+    return f"{head}:{network.port}/{place.partition('/')[2]}"
 
 
 @pytest.fixture
@@ -58,9 +77,9 @@ def trio(three):
     return all_back(three)
 
 
-def live_on(server):
-    """The ids of the connections of a process that are shown as live."""
-    rows = server.rows(LIVE % LEASE, server.process.pid)
+def live_on(server, witness=None):
+    """The ids of the connections of a process that are shown as live, by `witness`."""
+    rows = (witness or server).rows(LIVE % LEASE, server.process.pid)
     return {key for (key,) in rows}
 
 
@@ -69,9 +88,27 @@ def only(found):
     return found if len(found) == 1 else None
 
 
-def open_on(server):
+def open_on(server, witness=None):
     """What is not closed of the connections of a process."""
-    return server.rows(SHOWN, server.process.pid)
+    return (witness or server).rows(SHOWN, server.process.pid)
+
+
+@contextlib.contextmanager
+def paused(server, network):
+    """The process stands still."""
+    server.process.send_signal(signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        server.process.send_signal(signal.SIGCONT)
+
+
+def cut_off(server, network):
+    """Nothing gets through to its database, and nobody is told."""
+    return network.black_hole()
+
+
+absences = pytest.mark.parametrize("absent", [paused, cut_off])
 
 
 @pytest.fixture
@@ -116,53 +153,95 @@ def test_a_process_that_is_killed_is_seen_to_be_lost_and_its_journal_is_kept(
     assert max(copies.values()) == 1
 
 
-def test_a_process_that_pauses_is_unknown_and_live_again_with_the_same_ids(
-    trio, crowd, path
+@absences
+def test_a_process_that_is_not_heard_of_is_unknown_and_live_again_with_the_same_ids(
+    trio, crowd, path, network, absent
 ):
-    pausing, witness = trio[0], trio[2]
-    before = live_on(pausing)
-    pausing.process.send_signal(signal.SIGSTOP)
-    try:
-        eventually(lambda: not live_on(pausing), within=LEASE + 5)
-        assert len(open_on(pausing)) == len(before)
+    missing, witness = trio[0], trio[2]
+    before = live_on(missing, witness)
+    with absent(missing, network):
+        eventually(lambda: not live_on(missing, witness), within=LEASE + 5)
+        assert len(open_on(missing, witness)) == len(before)
         assert not [c for c in witness.connections(f"/echo/{path}-%") if c.closed]
-    finally:
-        pausing.process.send_signal(signal.SIGCONT)
 
-    eventually(lambda: live_on(pausing) == before, within=10)
+    eventually(lambda: live_on(missing, witness) == before, within=10)
     assert len(live_on(witness)) == CONNECTIONS // 3
 
 
-def test_a_process_that_pauses_for_too_long_is_lost_and_goes_on_in_new_rows(trio):
-    pausing, witness = trio[0], trio[2]
-    client = Client(pausing.port, "/echo/long")
+@absences
+def test_a_process_that_is_not_heard_of_for_too_long_is_lost_and_goes_on_in_new_rows(
+    trio, path, network, absent
+):
+    missing, witness, path = trio[0], trio[2], f"/echo/{path}"
+    client = Client(missing.port, path, timeout=LOST_AFTER + 20)
     client.send("before")
     client.receive()
-    [before] = eventually(lambda: only(live_on(pausing)))
-    pausing.process.send_signal(signal.SIGSTOP)
-    try:
+    [before] = eventually(lambda: only(live_on(missing, witness)))
+    with absent(missing, network):
+        if absent is cut_off:
+            # It still serves, and records in its journal.
+            client.send("meanwhile")
+            assert client.receive().text == "meanwhile"
         [lost] = eventually(
-            lambda: [c for c in witness.connections("/echo/long") if c.closed],
+            lambda: [c for c in witness.connections(path) if c.closed],
             within=LOST_AFTER + 15,
         )
-    finally:
-        pausing.process.send_signal(signal.SIGCONT)
     assert (lost.cause, lost.ends) == ("process", 0)
     assert lost.detail.startswith("inferred")
 
-    [after] = eventually(lambda: only(live_on(pausing)), within=10)
+    [after] = eventually(lambda: only(live_on(missing, witness)), within=10)
     client.send("after")
     assert client.receive().text == "after"
     client.close()
 
     assert after != before
-    rows = eventually(
-        lambda: [c for c in witness.connections("/echo/long") if c.closed][1:]
-    )
-    assert [(row.cause, row.begins, row.ends) for row in rows if row.ends] == [
-        ("client", 1, 1)
-    ]
-    assert sorted(witness.stored("/echo/long")) == ["after", "before"]
+    rows = eventually(lambda: _all_closed(witness.connections(path), 2))
+    ends = {(row.cause, row.begins, row.ends) for row in rows}
+    assert ends == {("process", 1, 0), ("client", 1, 1)}
+    said = {"before", "after"} | ({"meanwhile"} if absent is cut_off else set())
+    eventually(lambda: set(witness.stored(path)) == said)
+    wait_until_all_hold(witness.rows)
+    assert len(witness.stored(path)) == len(said)
+
+
+def _all_closed(found, count):
+    return found if [one.closed for one in found] == [True] * count else None
+
+
+def test_a_process_that_dies_on_another_host_is_lost_later_and_its_journal_is_kept(
+    trio, path, network, tmp_path
+):
+    witness, path = trio[2], f"/echo/{path}"
+    # Its journal and its lock are where nobody else looks.
+    environment = {**trio[0].environment, "SERVER": "daphne"}
+    del environment["PORT"], environment["DATA_DIR"]
+    away = FaultServer(tmp_path / "away", **environment)
+    with away, Client(away.port, path) as client:
+        client.send("stored")
+        client.receive()
+        eventually(lambda: witness.stored(path) == ["stored"])
+        with network.black_hole():
+            client.send("in the journal")
+            client.receive()
+            away.kill()
+            killed_at = time.monotonic()
+
+        eventually(lambda: not live_on(away, witness), within=LEASE + 5)
+        assert not [one for one in witness.connections(path) if one.closed]
+        [lost] = eventually(
+            lambda: [one for one in witness.connections(path) if one.closed],
+            within=LOST_AFTER + 15,
+        )
+        print(f"lost after {time.monotonic() - killed_at:.1f} s")
+        assert time.monotonic() - killed_at > LOST_AFTER - HEARTBEAT
+        assert (lost.cause, lost.begins, lost.ends) == ("process", 1, 0)
+        assert lost.detail.startswith("inferred")
+
+        away.start()
+        said = ["in the journal", "stored"]
+        eventually(lambda: sorted(witness.stored(path)) == said)
+        assert witness.connections(path) == [lost]
+        wait_until_all_hold(witness.rows)
 
 
 def test_a_stop_tells_every_client_to_come_back_at_a_bounded_rate(trio, crowd, path):
