@@ -80,12 +80,14 @@ def handshake(port, path="/", **headers):
 
 
 class Client:
-    """One connection to a server on this machine.
+    """One connection to a server, on this machine if nothing else is said.
 
     Everything that waits raises TimeoutError after `timeout` seconds.
     """
 
-    def __init__(self, port, path="/", *, timeout=10, buffer=None, **headers):
+    def __init__(
+        self, port, path="/", *, at="127.0.0.1", timeout=10, buffer=None, **headers
+    ):
         """Connect and shake hands. Whether the server agreed stands in `status`.
 
         `buffer` is how many bytes the kernel may take in that nobody has read.
@@ -96,7 +98,7 @@ class Client:
         self.socket.settimeout(timeout)
         self.stream = self.socket.makefile("rb")
         try:
-            self.socket.connect(("127.0.0.1", port))
+            self.socket.connect((at, port))
             self.write(handshake(port, path, **headers))
             self.status = self._read_status()
         except OSError:
