@@ -29,6 +29,11 @@ HOST = "127.0.0.1"  # for trying it out; others may come in by docs/deploy.md
 FILES = 60_000  # that nginx may have open, two for each connection
 READY_WITHIN = 30.0  # seconds
 STOP_WITHIN = 12.0  # seconds; a process promises ten
+# As Restart=on-abnormal does: one that was killed comes back, a drained one does not.
+KEPT_UP = Template(
+    "trap exit TERM; while ($command); code=$$?; [ $$code -gt 128 ]; do sleep 1; done;"
+    " exit $$code"
+)
 DEBIANS_POSTGRES = Path("/usr/lib/postgresql")  # its programs are not on the PATH
 NGINX = Template("""\
 # Written by `make cluster`; docs/deploy.md has one for production.
@@ -52,21 +57,34 @@ $servers
   }
   server {
     listen $host:$port;
+    proxy_http_version 1.1;
+    proxy_set_header Host $$http_host;
+    proxy_set_header X-Forwarded-For $$remote_addr;
+    proxy_set_header X-Forwarded-Proto $$scheme;
+    proxy_set_header Upgrade $$http_upgrade;
+    proxy_set_header Connection $$connection_upgrade;
+    proxy_connect_timeout 2s;
     location / {
       proxy_pass http://channelscope;
-      proxy_http_version 1.1;
-      proxy_set_header Host $$http_host;
-      proxy_set_header X-Forwarded-For $$remote_addr;
-      proxy_set_header X-Forwarded-Proto $$scheme;
-      proxy_set_header Upgrade $$http_upgrade;
-      proxy_set_header Connection $$connection_upgrade;
-      proxy_connect_timeout 2s;
+      proxy_next_upstream error timeout;
+      proxy_read_timeout 5s;
+    }
+    location /ws/ {
+      proxy_pass http://channelscope;
       proxy_next_upstream error;
       proxy_read_timeout 60s;
     }
   }
 }
 """)
+
+
+class Manager(honcho.manager.Manager):
+    """Runs what is left when one of the processes has ended."""
+
+    def _any_stopped(self):
+        # Asked before it stops all others.
+        return self._terminating or self._all_stopped()
 
 
 class Unready(Exception):
@@ -136,10 +154,11 @@ def introduce(port, ports):
 def run_procfile(environment):
     """Run the processes of the Procfile until Ctrl-C; return the exit code."""
     honcho.manager.KILL_WAIT = STOP_WITHIN  # its five seconds would cut a farewell
-    manager = honcho.manager.Manager()
+    manager = Manager()
     processes = parse_procfile((ROOT / "Procfile").read_text()).processes
     for name, command in processes.items():
-        manager.add_process(name, command, env=environment, cwd=str(ROOT))
+        kept_up = KEPT_UP.substitute(command=command)
+        manager.add_process(name, kept_up, env=environment, cwd=str(ROOT))
     manager.loop()
     asked_to_stop = manager.returncode in (128 + signal.SIGINT, 128 + signal.SIGTERM)
     return 0 if asked_to_stop else manager.returncode
@@ -196,7 +215,7 @@ def nginx(program, directory, port, ports):
     """Run nginx in front of the processes on `ports`."""
     config = directory / "nginx.conf"
     servers = "\n".join(
-        f"    server {HOST}:{p} max_fails=1 fail_timeout=1s;" for p in ports
+        f"    server {HOST}:{p} max_fails=1 fail_timeout=5s;" for p in ports
     )
     facts = {"directory": directory, "servers": servers, "files": FILES}
     config.write_text(NGINX.substitute(facts, host=HOST, port=port))

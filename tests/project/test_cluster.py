@@ -62,7 +62,14 @@ async def test_a_cluster_is_one_chat_behind_one_address_and_ends_as_a_whole(clus
     await until(lambda: "Stop it with Ctrl-C." in cluster.log, within=60)
 
     def processes():
-        return cluster.rows("select name, pid from monitor_process order by name")
+        return cluster.rows(
+            "select name, pid from monitor_process"
+            " where stopped_at is null order by name"
+        )
+
+    def others_than(killed):
+        pids = [pid for _, pid in processes()]
+        return pids if len(pids) == 3 and killed not in pids else None
 
     def three():
         rows = cluster.rows(
@@ -93,7 +100,19 @@ async def test_a_cluster_is_one_chat_behind_one_address_and_ends_as_a_whole(clus
             assert {(host, port) for host, port, _ in rows} == {("127.0.0.1", 0)}
             assert len({process for *_, process in rows}) > 1
 
-    pids = [pid for _, pid in processes()]
+    # One that is paused holds up nobody for long; one that was killed comes back, and
+    # one that was drained does not.
+    (_, paused), (_, killed), (_, drained) = processes()
+    os.kill(paused, signal.SIGSTOP)
+    for _ in range(4):
+        assert cluster.get("/login/").status == 200
+    os.kill(paused, signal.SIGCONT)
+    os.kill(killed, signal.SIGKILL)
+    pids = await until(lambda: others_than(killed), within=30)
+    os.kill(drained, signal.SIGTERM)
+    await until(lambda: len(processes()) == 2, within=20)
+    await until(lambda: "web-3 stopped (rc=0)" in cluster.log)
+    assert cluster.get("/login/").status == 200
     cluster.process.send_signal(signal.SIGINT)
     assert await until(lambda: cluster.process.poll() is not None, within=40)
 
