@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from django.db.models import Count, Exists, OuterRef, Q
+from django.db.models import Count, Exists, OuterRef, Subquery
+from django.db.models.functions import Coalesce
 from django.urls import reverse
 from django.utils.translation import gettext as _
 
-from monitor.models import Process
+from monitor.models import Connection, Process
 
 from . import figures
 from .rows import Cell, Row
@@ -21,11 +22,18 @@ SHOWN = 50
 
 def query(viewer: Viewer) -> list[Row]:
     """The processes that have not stopped, newest first. One query."""
-    open_connections = Count("connections", filter=Q(connections__closed_at=None))
+    # A join would go through all connections that each process has ever had.
+    held = (
+        Connection.objects.open()
+        .filter(process=OuterRef("pk"))
+        .order_by()
+        .values("process")
+        .values_list(Count("pk"))
+    )
     alive = Process.objects.alive().filter(pk=OuterRef("pk"))
     processes = (
         Process.objects.filter(stopped_at=None)
-        .annotate(alive=Exists(alive), held=open_connections)
+        .annotate(alive=Exists(alive), held=Coalesce(Subquery(held), 0))
         .order_by("-started_at")[:SHOWN]
     )
     may_drain = viewer.may("drain_process")
