@@ -11,6 +11,7 @@ from playwright.sync_api import expect
 from ..proxy import Proxy
 from .crowd import Crowd
 from .pages import (
+    await_pushes,
     connection_id,
     enter,
     eventually,
@@ -26,6 +27,7 @@ from .pages import (
 
 # The third is what htmx writes of a websocket that could not open.
 LOST = ["WebSocket connection .* failed", "ERR_CONNECTION_REFUSED", "object Event"]
+CUT = [*LOST, "ERR_CONNECTION_RESET", "ERR_EMPTY_RESPONSE"]
 CUTS, KILLS = (100, 20) if os.environ.get("SOAK") == "1" else (30, 5)
 # Write numbered messages, so fast that some are always on their way.
 TALK = """name => {
@@ -127,6 +129,96 @@ def test_a_frozen_server_greys_the_dashboard_until_there_is_news(
     expect(rows).to_have_css("opacity", "1")
 
 
+def test_a_chat_notices_a_vanished_server_within_45_seconds_and_comes_back(
+    server, page_of, room, tolerate
+):
+    tolerate += CUT
+    with Network(server) as network:
+        ana = page_of("ana", at=network)
+        ana.clock.install()  # seconds pass by order
+        enter(ana, room)
+
+        with network.black_hole():
+            pass_time(ana, 45)
+            expect(ana.get_by_role("status")).to_have_text("offline")
+            expect(ana.get_by_text("Connection lost. Trying again in")).to_be_visible()
+            for _ in range(2):  # nobody answers, not even a handshake
+                pass_time(ana, 30)
+                expect(ana.get_by_role("status")).to_have_text("connecting")
+                expect(ana.get_by_text("Trying again now")).to_be_visible()
+                pass_time(ana, 20)
+                expect(ana.get_by_role("status")).to_have_text("offline")
+        pass_time(ana, 30)
+
+        expect_connected(ana)
+        say(ana, "there again")
+        expect(message(ana, "there again")).to_have_count(1)
+
+
+def test_a_dashboard_notices_a_vanished_server_within_45_seconds_and_comes_back(
+    server, page_of, tolerate
+):
+    tolerate += CUT
+    with Network(server) as network:
+        olga = page_of("olga", at=network)
+        olga.clock.install()
+        watch(olga)
+
+        with network.black_hole():
+            pass_time(olga, 6)
+            expect_state(olga, "stale")
+            pass_time(olga, 6)
+            expect_state(olga, "offline")
+            note_states(olga)
+            for _ in range(10):  # while it tries, it says nothing else
+                pass_time(olga, 6)
+            assert olga.evaluate("window.states") == []
+        pass_time(olga, 6)
+
+        expect_state(olga, "live")
+        await_pushes(olga)
+
+
+def test_a_dashboard_that_never_got_an_answer_says_so_and_tries_on(
+    server, page_of, tolerate
+):
+    tolerate += CUT
+    with Network(server) as network:
+        olga = page_of("olga", at=network)
+        olga.clock.install()
+        olga.context.grant_permissions(["local-network-access"])
+        olga.route("**/*", lambda route: pass_by(route, network, server))
+        with network.black_hole():
+            olga.goto("/admin/monitor/live/")
+            expect_state(olga, "connecting")
+            pass_time(olga, 11)
+            expect_state(olga, "offline")
+        pass_time(olga, 6)
+
+        expect_state(olga, "live")
+
+
+def note_states(page):
+    """Keep the states that a dashboard is in from now on."""
+    page.evaluate("""() => {
+      const board = document.getElementById("monitor-board");
+      window.states = [];
+      const note = () => window.states.push(board.dataset.state);
+      new MutationObserver(note).observe(board, { attributeFilter: ["data-state"] });
+    }""")
+
+
+def pass_by(route, network, server):
+    """Fetch what a page asks for from the server itself; its sockets cannot."""
+    url = route.request.url.replace(network.url, server.url)
+    route.fulfill(response=route.fetch(url=url))
+
+
+def pass_time(page, seconds):
+    """Let a page's clock run on; each timer that is due fires once."""
+    page.clock.fast_forward(1000 * seconds)
+
+
 def test_pages_come_back_after_a_restart_and_send_what_was_written_meanwhile(
     own_server, page_of, tolerate
 ):
@@ -205,7 +297,7 @@ def test_an_outbox_of_fifty_goes_out_in_order_and_never_too_fast(
 def test_cuts_and_crashes_in_mid_send_lose_nothing_and_double_nothing(
     own_server, page_of, tolerate
 ):
-    tolerate += [*LOST, "ERR_CONNECTION_RESET", "ERR_EMPTY_RESPONSE"]
+    tolerate += CUT
     with Network(own_server) as proxy:
         pages = {name: page_of(name, at=proxy) for name in ("ana", "bruno")}
         acked = []

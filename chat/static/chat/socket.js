@@ -3,6 +3,7 @@
 const DELAY = [1, 30]; // seconds, least and most between two attempts
 const SOON = 1; // seconds within which all come back after a restart
 const SILENCE = 45; // seconds; the server says something every 20
+const HANDSHAKE = 20; // seconds that it may take; browsers wait for minutes
 
 /**
  * Tells its listeners:
@@ -39,10 +40,10 @@ export class Socket extends EventTarget {
     this.open();
   }
 
-  /** Wait for the next frame, but not for ever: the network may have gone silently. */
-  watch() {
+  /** Wait for what is next, but not for ever: the network may have gone silently. */
+  watch(seconds = SILENCE) {
     clearTimeout(this.watchdog);
-    this.watchdog = setTimeout(() => this.restart(), 1000 * SILENCE);
+    this.watchdog = setTimeout(() => this.restart(), 1000 * seconds);
   }
 
   /** Give up a connection that may be dead, and make a new one. */
@@ -70,6 +71,7 @@ export class Socket extends EventTarget {
     websocket.onmessage = (event) => this.received(JSON.parse(event.data));
     websocket.onclose = (event) => this.closed(event);
     this.websocket = websocket;
+    this.watch(HANDSHAKE);
   }
 
   received(frame) {

@@ -21,14 +21,18 @@ export class Status {
     if (changed) this.pill.textContent = state;
     if (state === "connected") this.notice.hidden = true;
     if (state === "offline") this.showOffline(retryAt, reason);
+    if (state === "connecting") this.sayWhen?.("now");
     if (state === "closed") this.showClosed(code, reason);
   }
 
   showOffline(retryAt, reason = "Connection lost.") {
     const text = document.createElement("span");
+    this.sayWhen = (when) => {
+      text.textContent = `${reason} Trying again ${when}; what you write meanwhile sends itself.`;
+    };
     const tick = () => {
       const seconds = Math.max(0, Math.ceil((retryAt - Date.now()) / 1000));
-      text.textContent = `${reason} Trying again in ${seconds} s; what you write meanwhile sends itself.`;
+      this.sayWhen(`in ${seconds} s`);
     };
     tick();
     // Not announced every second: the pill's role "status" has said it.

@@ -103,19 +103,25 @@ window.addEventListener("online", () => {
   if (live.dataset.state === "offline" && socket !== null) reconnectAfter(0);
 });
 
-// A half-open socket never closes by itself.
+// A half-open socket never closes by itself, and one that gets no answer to its
+// handshake not for minutes.
 function watch() {
   if (current === null || live.dataset.state === "closed") return;
   const silence = Date.now() - heardAt;
-  if (silence > DEAD_AFTER && socket !== null) {
-    const abandoned = current;
+  if (silence > DEAD_AFTER) giveUp();
+  else if (silence > STALE_AFTER && live.dataset.state === "live") show("stale");
+}
+
+function giveUp() {
+  const abandoned = current;
+  show("offline");
+  // The page's first has no wrapper yet by which to connect again, and needs none: as it
+  // was never open, it closes at once, and htmx tells of that.
+  if (socket !== null) {
     current = null;
-    abandoned.close();
-    show("offline");
     reconnectAfter(0);
-  } else if (silence > STALE_AFTER) {
-    show("stale");
   }
+  abandoned.close();
 }
 
 // Clocks ------------------------------------------------------------------------------
