@@ -164,15 +164,18 @@ class Commands:
     def keep_out_soon(self) -> None:
         """Close what slipped in before this process knew of a block.
 
-        After the actions of those who made it, which say what came of each.
+        What was open before it was made comes after the actions of those who made it,
+        which say what came of each.
         """
+        self._keep_out(lambda recorder, block: recorder.opened_at >= block.began_at)
         loop = asyncio.get_running_loop()
-        loop.call_later(SLIPPED_IN_AFTER, self._keep_out)
+        loop.call_later(SLIPPED_IN_AFTER, self._keep_out, lambda *_: True)
 
-    def _keep_out(self) -> None:
+    def _keep_out(self, is_due: Callable[[Recorder, Blocking], bool]) -> None:
         blocked = [(r, block) for r in self.registry if (block := r.block())]
+        due = [pair for pair in blocked if is_due(*pair)]
         loop = asyncio.get_running_loop()
-        for number, (recorder, block) in enumerate(blocked):
+        for number, (recorder, block) in enumerate(due):
             loop.call_later(number / RATE, self._close_blocked, recorder, block)
 
     def _close_blocked(self, recorder: Recorder, block: Blocking) -> None:

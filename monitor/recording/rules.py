@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from functools import lru_cache
 from ipaddress import (
     IPv4Address,
@@ -82,6 +83,7 @@ class Blocking(NamedTuple):
     value: str
     reason: str
     ends_at: int | None  # microseconds since 1970; None: never
+    began_at: int = 0
 
     def fits(self, username: str, client_host: str) -> bool:
         """Whether somebody is kept out by it."""
@@ -153,8 +155,13 @@ class Rules:
 
 def blocking(block: Block) -> Blocking:
     """A block as it is in force in a process."""
-    end = None if block.ends_at is None else int(block.ends_at.timestamp() * 10**6)
-    return Blocking(block.kind, block.value, block.reason, end)
+    end = None if block.ends_at is None else _microseconds(block.ends_at)
+    began_at = _microseconds(block.began_at)
+    return Blocking(block.kind, block.value, block.reason, end, began_at)
+
+
+def _microseconds(at: datetime) -> int:
+    return int(at.timestamp() * 10**6)
 
 
 def redactor() -> Redact | None:
@@ -190,7 +197,7 @@ def _network(value: str) -> IPv4Network | IPv6Network:
 def _duration(seconds: int) -> str:
     for size, unit in ((86_400, "d"), (3600, "h"), (60, "min")):
         if seconds >= 2 * size:
-            return f"{seconds // size} {unit}"
+            return f"{round(seconds / size)} {unit}"  # 297 s are nearly 5 min
     return f"{seconds} s"
 
 

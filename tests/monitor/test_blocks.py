@@ -93,7 +93,7 @@ def test_a_network_keeps_out_its_addresses(network, host, kept_out):
 
 @pytest.mark.parametrize(
     ("seconds", "words"),
-    [(59, "59 s"), (3599, "59 min"), (7200, "2 h"), (86400 * 3, "3 d")],
+    [(59, "59 s"), (297, "5 min"), (7200, "2 h"), (86400 * 3 - 60, "3 d")],
 )
 def test_the_time_that_remains_is_told_in_words(seconds, words):
     block = Blocking(Block.Kind.USER, "ana", "why", seconds * 10**6)
@@ -138,3 +138,18 @@ async def test_who_slipped_in_is_closed_a_little_later(open_socket, block, monke
     assert (await socket.receive_output(timeout=5))["code"] == 4403
     await stored()
     assert (await Connection.objects.aget()).cause == "staff"
+
+
+async def test_who_came_in_after_a_block_was_made_is_closed_as_soon_as_it_is_known(
+    open_socket,
+):
+    other = await open_socket(client=["198.51.100.1", 52024])
+    await stored()
+    network = Block.Kind.NETWORK
+    await Block.objects.acreate(kind=network, value="192.0.2.7", reason="too loud")
+    socket = await open_socket()
+
+    local_process().wake()
+
+    assert (await socket.receive_output(timeout=5))["code"] == 4403
+    assert other.output_queue.empty()
