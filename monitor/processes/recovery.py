@@ -93,6 +93,16 @@ def close_open(process_id: uuid.UUID, cause: Connection.Cause, detail: str) -> i
     )
 
 
+def _correct_ends(process: Process) -> None:
+    """Let what others have inferred be no earlier than what the journal has told
+    since: nobody had heard of that."""
+    given_up = Connection.objects.filter(
+        process=process, cause=Connection.Cause.PROCESS, closed_at__lt=F("active_at")
+    )
+    with taking_turns():
+        given_up.update(closed_at=F("active_at"))
+
+
 def answer_for(process_id: uuid.UUID) -> None:
     """Say of whatever was asked of a process that has ended that it is gone."""
     Action.objects.unanswered().filter(process_id=process_id).update(
@@ -132,6 +142,8 @@ def _take_over(process: Process, directory: Path, store: Store) -> Generator[boo
 
     inferred = "inferred: when the process was last heard of"
     close_open(process.id, Connection.Cause.PROCESS, inferred)
+    if process.stopped_at is not None:
+        _correct_ends(process)
     answer_for(process.id)
     heartbeat.end(process.id, lost=True)
     journal.remove()

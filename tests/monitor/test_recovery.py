@@ -1,7 +1,9 @@
 import pytest
 from asgiref.sync import sync_to_async
+from django.utils import timezone
 
 from monitor.models import Action, Connection, Event, Process
+from monitor.processes import recovery
 from monitor.processes.local import LocalProcess, local_process
 from monitor.recording.journal import Lock
 
@@ -75,6 +77,28 @@ async def test_what_it_had_not_stored_is_stored_even_its_own_row(
     assert (await Event.objects.aget(kind="receive")).text == "never stored"
     connection = await Connection.objects.aget()
     assert (connection.cause, connection.messages_in) == ("process", 1)
+
+
+async def test_an_inferred_end_is_no_earlier_than_what_its_journal_tells(
+    open_socket, recover, monkeypatch
+):
+    # It was cut off from the database, and served its clients until it died.
+    process = local_process()
+    socket = await open_socket()
+    await stored()
+    monkeypatch.setattr(process.writer, "work", lambda: False)
+    seen_at = timezone.now() - timezone.timedelta(seconds=601)
+    await Process.objects.aupdate(seen_at=seen_at)
+    assert await sync_to_async(recovery.give_up_unheard_of)()
+    await socket.send_to(text_data="still here")
+    await socket.receive_from()
+    die(process)
+
+    assert await recover() == 1
+
+    connection, last = await only_connection(), await Event.objects.alatest("at")
+    assert (connection.cause, last.text) == ("process", "still here")
+    assert connection.closed_at >= last.at
 
 
 async def test_a_process_that_lives_is_left_alone(open_socket, recover):
