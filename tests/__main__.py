@@ -40,7 +40,6 @@ PYTEST = [sys.executable, "-m", "pytest", "-q", "--durations=5"]
 def main():
     """Run everything; exit with 1 if anything failed, after all has run."""
     install_what_is_missing()
-    failed = run(Part(name, command) for name, command in LINT.items())
     with (
         tempfile.TemporaryDirectory(prefix="channelscope-test-") as directory,
         postgres() as database_url,
@@ -54,16 +53,18 @@ def main():
         # Each leaves a core idle for much of its time. The longest come first.
         parts = [
             Part("Chromium", [*PYTEST, "tests/browser"]),
-            Part("outgrown", [*PYTEST, *ALIKE, *both, *NEW_DATABASE], outgrown),
             Part("faults", [*PYTEST, "tests/faults"]),
-            Part("embedded", [*PYTEST, *both]),
+            Part("outgrown", [*PYTEST, *ALIKE, *both, *NEW_DATABASE], outgrown),
             Part("the others", [*PYTEST, "tests", *others]),
+            Part("embedded monitor", [*PYTEST, "tests/monitor"]),
+            Part("embedded chat", [*PYTEST, "tests/chat"]),
+            *(Part(name, command) for name, command in LINT.items()),
         ]
-        own_data = (
+        parts = [
             part.with_data(f"{directory}/{number}") for number, part in enumerate(parts)
-        )
-        for some in lanes.map(lambda part: run([part]), own_data):
-            failed += some
+        ]
+        passed = list(lanes.map(run, parts))
+    failed = [part.name for part, fine in zip(parts, passed, strict=True) if not fine]
     print(f"\nFailed: {', '.join(failed)}" if failed else "\nEverything holds.")
     sys.exit(bool(failed))
 
@@ -80,23 +81,18 @@ class Part(NamedTuple):
         return self._replace(environment={**self.environment, "DATA_DIR": directory})
 
 
-def run(parts):
-    """Run parts one after the other, show what each said, and return the names of
-    those that failed."""
-    failed = []
-    for name, command, environment in parts:
-        done = subprocess.run(
-            command,
-            env={**os.environ, **environment},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-        )
-        title = f"── {name}: {' '.join(command[-3:])}"
-        print(f"\n{title}\n{done.stdout}", end="", flush=True)
-        if done.returncode != 0:
-            failed.append(name)
-    return failed
+def run(part):
+    """Run a part and show what it said; True if all of it passed."""
+    done = subprocess.run(
+        part.command,
+        env={**os.environ, **part.environment},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    title = f"── {part.name}: {' '.join(part.command[-3:])}"
+    print(f"\n{title}\n{done.stdout}", end="", flush=True)
+    return done.returncode == 0
 
 
 def install_what_is_missing():

@@ -28,7 +28,7 @@ from .pages import (
 # The third is what htmx writes of a websocket that could not open.
 LOST = ["WebSocket connection .* failed", "ERR_CONNECTION_REFUSED", "object Event"]
 CUT = [*LOST, "ERR_CONNECTION_RESET", "ERR_EMPTY_RESPONSE"]
-CUTS, KILLS = (100, 20) if os.environ.get("SOAK") == "1" else (30, 5)
+CUTS, KILLS = (100, 20) if os.environ.get("SOAK") == "1" else (15, 3)
 # Write numbered messages, so fast that some are always on their way.
 TALK = """name => {
   let count = 0;
