@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Coroutine, Iterable
 from typing import Any
 
 
@@ -12,17 +12,38 @@ from typing import Any
 async def channel_of(layer: Any, groups: Iterable[str]) -> AsyncIterator[str]:
     """Yield the name of a new channel that is in `groups`. Raises what the layer
     raises, for example because it is away."""
-    channel = await layer.new_channel()
+    channels: list[str] = []  # one, once there is one
+
+    async def join() -> None:
+        channels.append(await layer.new_channel())
+        for group in groups:
+            await layer.group_add(group, channels[0])
+
     try:
-        for group in groups:
-            await layer.group_add(group, channel)
-        yield channel
+        await _undisturbed(join())
+        yield channels[0]
     finally:
-        for group in groups:
-            # One that fails must not keep it in the others.
-            with contextlib.suppress(Exception):
-                await layer.group_discard(group, channel)
-        await _give_back(layer, channel)
+        for channel in channels:
+            for group in groups:
+                # One that fails must not keep it in the others.
+                with contextlib.suppress(Exception):
+                    await layer.group_discard(group, channel)
+            await _give_back(layer, channel)
+
+
+async def _undisturbed(work: Coroutine[Any, Any, None]) -> None:
+    """Go on to the end when cancelled, and only then obey.
+
+    redis-py that is cancelled while it subscribes does not know that it has.
+    """
+    task = asyncio.ensure_future(work)
+    try:
+        await asyncio.shield(task)
+    except asyncio.CancelledError:
+        await asyncio.wait([task])
+        if not task.cancelled():
+            task.exception()  # nobody else asks
+        raise
 
 
 async def _give_back(layer: Any, channel: str) -> None:

@@ -374,6 +374,8 @@ class Recorder:
         return seq
 
     def accept(self, message: dict[str, Any]) -> None:
+        if self.ended:
+            return  # the server stops meanwhile, and daphne passes over it
         self.open()
         self.accepted = True
         subprotocol = TOKEN.sub(MASK, message.get("subprotocol") or "")

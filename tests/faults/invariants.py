@@ -30,6 +30,12 @@ NEVER = {
         having count(event.id) <>
             case when closed_at is null or cause = 'process' then 0 else 1 end
     """,
+    "an event of a connection behind its end": """
+        select connection.id, cause, closed_at, kind, at
+        from monitor_connection connection
+        join monitor_event event on event.connection_id = connection.id
+        where at > closed_at and kind <> 'error'
+    """,
     "an open connection of a process that has ended": """
         select connection.id, process.name, process.lost
         from monitor_connection connection

@@ -1,0 +1,93 @@
+"""Whoever listens to the channel layer leaves nothing behind in Redis."""
+
+import asyncio
+
+import pytest
+import redis as redis_client
+from channels_redis.pubsub import RedisPubSubChannelLayer
+
+from monitor.channel import channel_of
+
+from ..clock import until
+
+
+@pytest.fixture
+async def layer(shared_redis):
+    """A channel layer of the test's own."""
+    layer = RedisPubSubChannelLayer(hosts=[shared_redis.url])
+    yield layer
+    await layer.flush()
+
+
+@pytest.fixture
+def channels(shared_redis):
+    """A function that tells to what anybody is subscribed."""
+    with redis_client.Redis.from_url(shared_redis.url) as client:
+        yield lambda: set(client.pubsub_channels())
+
+
+async def test_a_group_that_cannot_be_joined_leaves_no_channel_behind(
+    layer, channels, monkeypatch
+):
+    before = channels()
+
+    async def lost(group, channel):
+        assert channels() > before
+        raise ConnectionError
+
+    monkeypatch.setattr(layer, "group_add", lost)
+    with pytest.raises(ConnectionError):
+        async with channel_of(layer, ["a-group"]):
+            pass
+
+    await until(lambda: channels() == before)
+
+
+async def test_whoever_leaves_with_something_unheard_leaves_no_channel_behind(
+    layer, channels
+):
+    before = channels()
+    async with channel_of(layer, ["a-group"]) as channel:
+        for number in range(3):
+            await layer.group_send("a-group", {"type": "tick", "number": number})
+        assert (await layer.receive(channel))["number"] == 0
+
+    await until(lambda: channels() == before)
+
+
+async def test_whoever_is_cancelled_while_waiting_leaves_no_channel_behind(
+    layer, channels
+):
+    before = channels()
+
+    async def listen():
+        async with channel_of(layer, ["a-group"]) as channel:
+            await layer.receive(channel)
+
+    task = asyncio.create_task(listen())
+    await until(lambda: len(channels() - before) == 2)
+    task.cancel()
+
+    await until(lambda: channels() == before)
+    assert task.cancelled()
+
+
+async def test_whoever_is_cancelled_while_joining_leaves_no_channel_behind(
+    layer, channels
+):
+    before = channels()
+
+    async def listen():
+        async with channel_of(layer, ["a-group", "another"]) as channel:
+            await layer.receive(channel)
+
+    for number in range(40):
+        task = asyncio.create_task(listen())
+        await asyncio.sleep(number / 20_000)
+        task.cancel()
+        await asyncio.wait([task])
+        assert task.cancelled()
+        if number % 4 == 0:
+            await layer.flush()  # it connects anew
+
+    await until(lambda: channels() == before)
