@@ -117,6 +117,22 @@ def kernels_view(port):
     return ports
 
 
+def wait_until_the_truth_is_shown(rows, servers, within=CALM_WITHIN):
+    """Wait until each process is shown to have the connections that it has."""
+    deadline = time.monotonic() + within
+    while untrue := {
+        server.port: {
+            "shown only": sorted(here - there),
+            "hidden": sorted(there - here),
+        }
+        for server in servers
+        if (here := shown(rows, server.process.pid))
+        != (there := kernels_view(server.port))
+    }:
+        assert time.monotonic() < deadline, untrue
+        time.sleep(0.1)
+
+
 class Holdings(NamedTuple):
     """What a process holds."""
 
