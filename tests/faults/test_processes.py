@@ -42,6 +42,8 @@ PATIENCE = {
     "MONITOR_HEARTBEAT_INTERVAL": str(HEARTBEAT),
     "MONITOR_LEASE": str(LEASE),
     "MONITOR_LOST_AFTER": str(LOST_AFTER),
+    # Clients here read only when something is about to come, so they answer no pings.
+    "PING_INTERVAL": "600",
 }
 
 
