@@ -1,5 +1,6 @@
 """However a connection ends, it has one end, and the truest cause."""
 
+import contextlib
 import re
 import signal
 import socket
@@ -106,22 +107,27 @@ def test_a_signal_ends_connections_as_stopped_with_the_server(
 
 @pytest.mark.parametrize("handler", ["hangs", "hangs-on"])
 def test_a_handler_that_hangs_holds_up_neither_the_others_nor_the_end(
-    server, connect, path, handler
+    own_server, path, handler
 ):
-    others = [connect(f"/echo/{path}") for _ in range(3)]
-    hung = connect(f"/{handler}/{path}", timeout=15)
-    hung.send("hola")
-    assert hung.receive().text == "hola"
+    server = own_server.start()  # of its own: uvicorn logs a traceback of the handler
+    with contextlib.ExitStack() as stack:
 
-    began_at = time.monotonic()
-    server.process.send_signal(signal.SIGTERM)
+        def connect(path):
+            return stack.enter_context(Client(server.port, path, timeout=15))
 
-    assert {other.end().code for other in others} == {4012}
-    code = server.process.wait(15)
-    took = time.monotonic() - began_at
-    print(f"stopped after {took:.1f} s, exit code {code}")
-    assert took < 10.5
-    hung.end()  # by a close or by the end of the process
+        others = [connect(f"/echo/{path}") for _ in range(3)]
+        hung = connect(f"/{handler}/{path}")
+        hung.send("hola")
+        assert hung.receive().text == "hola"
+
+        began_at = time.monotonic()
+        server.process.send_signal(signal.SIGTERM)
+
+        assert {other.end().code for other in others} == {4012}
+        code = server.process.wait(15)
+        took = time.monotonic() - began_at
+        print(f"stopped after {took:.1f} s, exit code {code}")
+        assert took < 10.5
     [row] = server.connections(f"/{handler}/{path}")
     assert (row.cause, row.begins, row.ends) == ("server", 1, 1)
     assert row.closed
