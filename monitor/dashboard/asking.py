@@ -12,7 +12,7 @@ from typing import Any
 from django.contrib import messages
 from django.db import transaction
 from django.db.models import Count, Q, QuerySet
-from django.http import HttpRequest, HttpResponse, QueryDict
+from django.http import Http404, HttpRequest, HttpResponse, QueryDict
 from django.shortcuts import get_object_or_404, redirect, render
 from django.utils import timezone
 from django.utils.translation import gettext as _
@@ -22,6 +22,7 @@ from monitor.ids import time_ordered_uuid
 from monitor.models import Action, Block, Connection, Process, pattern_regex
 from monitor.processes.commands import announce
 from monitor.recording.rules import Blocking, blocking
+from monitor.scope import clean
 
 from .forms import AskForm, BlockForm, uuids
 from .viewer import Viewer
@@ -60,11 +61,11 @@ class Targets:
             # Also one that has closed since it was chosen: that is its result.
             found = _with_process(Connection.objects.filter(pk__in=uuids(keys)))
             return cls(_("the chosen connections"), list(found))
-        if name := data.get("user"):
+        if name := clean(data.get("user", "")):
             words, found = _("all connections of %s") % name, _open()
             blockable = _blockable(str(Block.Kind.USER), name)
             return cls(words, list(found.filter(username=name)), blockable=blockable)
-        if pattern := data.get("path"):
+        if pattern := clean(data.get("path", "")):
             words = _("all connections to %s") % pattern
             regex = f"^{pattern_regex(pattern)}$"
             return cls(words, list(_open().filter(path__regex=regex)))
@@ -96,7 +97,14 @@ def ask(request: HttpRequest, context: Context) -> HttpResponse:
     form = AskForm(asked, kinds=kinds)
     if asked is not None and form.is_valid():
         order = place(targets, form.cleaned_data, request.user)
-        return redirect("admin:monitor_live_order", order)
+        if form.cleaned_data["kind"] == BLOCK:
+            text = _("Blocked %s, until it is over or lifted in the list of blocks.")
+            messages.success(request, text % ", ".join(targets.blockable.values()))
+        if targets.process or targets.connections:
+            return redirect("admin:monitor_live_order", order)
+        if form.cleaned_data["kind"] != BLOCK:
+            messages.warning(request, _("Nobody was connected; nothing was done."))
+        return redirect("admin:monitor_live_changelist")
     return render(
         request,
         "monitor/ask.html",
@@ -121,6 +129,8 @@ def order(request: HttpRequest, pk: uuid.UUID, context: Context) -> HttpResponse
     """What came of what was asked together; the fragment that tells if htmx asks."""
     actions = Action.objects.filter(order=pk).select_related("process")
     found = list(actions.order_by("pk"))
+    if not found:
+        raise Http404("Nothing was asked under this key")
     results = Counter(action.get_result_display() for action in found)
     told: Context = {
         "pk": pk,

@@ -1,5 +1,7 @@
 """The page on which staff act on connections, and what they are told of it."""
 
+import uuid
+
 import pytest
 from django.utils import timezone
 
@@ -151,7 +153,38 @@ def test_viewers_may_ask_for_nothing(vera, three):
     page = vera.post(ASK, {**ANA, "kind": "disconnect", "reason": "x"}).text
 
     assert "You may only look." in page
+    assert "Do it" not in page
     assert not Action.objects.exists()
+
+
+@pytest.mark.parametrize("kind", ["disconnect", "log_out", "notice"])
+def test_where_nobody_is_connected_it_is_said_that_nothing_was_done(
+    olga, connection, kind
+):
+    fields = {**ASKED, "user": "nobody", "kind": kind, "reason": "x"}
+
+    page = olga.post(ASK, fields, follow=True).text
+
+    assert "Nobody was connected; nothing was done." in page
+    assert not Action.objects.exists()
+
+
+def test_who_is_not_connected_can_be_blocked_and_that_is_said(olga):
+    fields = {**ASKED, "client": "192.0.2.0/24", "kind": "block", "seconds": "0"}
+
+    page = olga.post(ASK, {**fields, "reason": "x"}, follow=True).text
+
+    assert "Blocked 192.0.2.0/24, until it is over or lifted" in page
+    assert Block.objects.in_force().count() == 1
+
+
+@pytest.mark.parametrize("query", ["user=%00", "path=/%00*", "client=%00", "user=%ff"])
+def test_an_address_that_nobody_can_have_names_nobody(olga, three, query):
+    assert "None of them is open now." in olga.get(f"{ASK}?{query}").text
+
+
+def test_an_order_that_nobody_gave_is_not_found(olga):
+    assert olga.get(f"{LIVE}orders/{uuid.uuid4()}/").status_code == 404
 
 
 def test_nothing_chosen_leads_back(olga):
