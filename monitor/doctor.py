@@ -7,8 +7,8 @@ application; `examine` asks the database and all processes, too.
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Iterable, Iterator
-from datetime import timedelta
 from typing import Any
 
 from channels.auth import AuthMiddleware
@@ -19,7 +19,6 @@ from django.conf import settings as django_settings
 from django.core import checks
 from django.core.checks import CheckMessage, Error, Warning
 from django.db import connection
-from django.utils import timezone
 from django.utils.module_loading import import_string
 from django.utils.version import get_version_tuple
 
@@ -27,14 +26,28 @@ from .conf import settings
 from .middleware import MonitorMiddleware
 from .models import Process
 from .origin import SameOriginOnly
+from .processes import setup
 from .processes.setup import installed
 
 CORE_LAYER = "channels_redis.core.RedisChannelLayer"
 MEMORY_LAYER = "channels.layers.InMemoryChannelLayer"
 PUBSUB_LAYER = "channels_redis.pubsub.RedisPubSubChannelLayer"
 SAFE_DAPHNE = (4, 2, 2)
-CLOCK_DIFFERENCE = timedelta(seconds=2)
+CLOCK_DIFFERENCE = 2.0  # seconds
 ORIGIN_CHECKS = (SameOriginOnly, OriginValidator)
+# How the client's address is taken from those who may say it, and from nobody else.
+WRAPPER = (
+    "application = uvicorn.middleware.proxy_headers.ProxyHeadersMiddleware("
+    'application, trusted_hosts=["127.0.0.1"]) in asgi.py'
+)
+UVICORNS = (
+    "Name the addresses of your proxies, with commas between: "
+    "--forwarded-allow-ips=127.0.0.1"
+)
+DAPHNES = (
+    "Leave the option out: daphne takes what the client itself wrote. Name the "
+    f"addresses of your proxies instead: {WRAPPER}."
+)
 WRAPPED = ("app", "inner", "application")  # where middlewares keep what they wrap
 
 
@@ -52,7 +65,12 @@ def examine() -> list[CheckMessage]:
     """
     found = checks.run_checks(tags=["monitor"], include_deployment_checks=True)
     processes = list(Process.objects.alive())
-    found += [*_database(), *_together(processes), *_clock(), *_started(processes)]
+    found += [
+        *_database(),
+        *_together(processes),
+        *_clock(processes),
+        *_started(processes),
+    ]
     return sorted(found, key=lambda message: -message.level)
 
 
@@ -117,7 +135,8 @@ def _stack() -> Iterator[CheckMessage]:
         yield Warning(
             "No origin check was found: any page of the web can open websockets here "
             "with the cookies of whoever looks at it (RFC 6455, 10.2).",
-            hint="Put monitor.origin.SameOriginOnly inside of MonitorMiddleware.",
+            hint="Put monitor.origin.SameOriginOnly inside of MonitorMiddleware: "
+            "MonitorMiddleware(SameOriginOnly(...)).",
             id="monitor.W012",
         )
     elif min(origin) < monitor:
@@ -136,7 +155,9 @@ def _stack() -> Iterator[CheckMessage]:
             id="monitor.W014",
         )
     if any(_trusts_all(layer) for layer in stack):
-        yield _forgeable("ProxyHeadersMiddleware trusts every address")
+        remedy = "Name the addresses of your proxies in TRUSTED_PROXIES (in another "
+        remedy += f"project: {WRAPPER})."
+        yield _forgeable("ProxyHeadersMiddleware trusts every address", remedy)
 
 
 def _layers(application: Any) -> Iterator[Any]:
@@ -152,15 +173,17 @@ def _layers(application: Any) -> Iterator[Any]:
 
 
 def _trusts_all(layer: Any) -> bool:
-    return bool(getattr(getattr(layer, "trusted_hosts", None), "always_trust", False))
+    trusted = getattr(layer, "trusted_hosts", None)
+    networks = getattr(trusted, "trusted_networks", ())
+    all_of_them = any(network.prefixlen == 0 for network in networks)
+    return all_of_them or bool(getattr(trusted, "always_trust", False))
 
 
-def _forgeable(what: str) -> CheckMessage:
+def _forgeable(what: str, remedy: str) -> CheckMessage:
     return Warning(
         f"{what}: clients can write themselves any address, in the records, for "
         "limits and for blocks.",
-        hint="Name the proxies, and have them write X-Forwarded-For anew: "
-        "docs/deploy.md has an example.",
+        hint=remedy,
         id="monitor.W015",
     )
 
@@ -203,22 +226,22 @@ def _together(processes: list[Process]) -> Iterator[CheckMessage]:
         )
 
 
-def _clock() -> Iterator[CheckMessage]:
-    """The clock of this machine and that of the database, by which leases run."""
-    if connection.vendor == "sqlite":
-        return  # they are one
-    asked_at = timezone.now()
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT clock_timestamp()")
-        [there] = cursor.fetchone()
-    answered_at = timezone.now()
-    difference = max(asked_at - there, there - answered_at)
-    if difference > CLOCK_DIFFERENCE:
+def _clock(processes: Iterable[Process]) -> Iterator[CheckMessage]:
+    """The clocks of all machines and that of the database, by which leases run."""
+    here = socket.gethostname()
+    seconds = {here: setup.clock_difference()}
+    for process in processes:
+        seconds.setdefault(process.host, process.setup.get("clock", 0.0))
+    for host, ahead in seconds.items():
+        if abs(ahead) <= CLOCK_DIFFERENCE:
+            continue
         yield Warning(
-            f"The clocks of this machine and of the database are "
-            f"{difference.total_seconds():.1f} s apart: times of events and of what "
-            "the database notes do not fit together.",
-            hint="Have both keep time by NTP (systemd-timesyncd or chrony).",
+            f"The clock of {host} is {abs(ahead):.1f} s "
+            f"{'ahead of' if ahead > 0 else 'behind'} the database's"
+            f"{'' if host == here else ', or was when a process started there'}: times "
+            "of events and of what the database notes do not fit together.",
+            hint="Have both machines keep time by NTP: apt-get install "
+            "systemd-timesyncd && timedatectl set-ntp true",
             id="monitor.W018",
         )
 
@@ -229,12 +252,13 @@ def _started(processes: Iterable[Process]) -> Iterator[CheckMessage]:
         interval = process.setup.get("ping_interval")
         timeout = process.setup.get("ping_timeout")
         if interval and timeout and timeout > interval:
+            prefix = "--ws-ping" if process.server == "uvicorn" else "--ping"
             yield Warning(
                 f"{process.name} waits {timeout:g} s for the answer to a ping, and "
                 f"sends one every {interval:g} s: {process.server} drops live clients.",
-                hint="Start it with --ping-interval 20 --ping-timeout 15, or by "
-                "manage.py up.",
+                hint=f"Start it with {prefix}-interval 20 {prefix}-timeout 15.",
                 id="monitor.W019",
             )
         if option := process.setup.get("forgeable"):
-            yield _forgeable(f"{process.name} was started with {option}")
+            remedy = UVICORNS if process.server == "uvicorn" else DAPHNES
+            yield _forgeable(f"{process.name} was started with {option}", remedy)

@@ -30,7 +30,7 @@ ALIKE = [
     for name in (
         *("chat/test_eager", "chat/test_caps", "chat/test_protocol"),
         *("monitor/test_masking", "monitor/test_journal", "monitor/test_origin"),
-        *("monitor/test_applications", "monitor/test_doctor"),
+        "monitor/test_applications",
     )
 ]
 LANES = 3  # parts at once, on two cores

@@ -32,7 +32,8 @@ def identity() -> dict[str, Any]:
 
 def register(process_id: uuid.UUID, identity: dict[str, Any]) -> None:
     """Write the row of a process that begins, once."""
-    row = {**identity, "seen_at": Now()}
+    facts = {**identity["setup"], "clock": setup.clock_difference()}
+    row = {**identity, "setup": facts, "seen_at": Now()}
     Process.objects.get_or_create(id=process_id, defaults=row)
 
 

@@ -10,6 +10,7 @@ from typing import Any
 
 from django.conf import settings as django_settings
 from django.db import connection
+from django.utils import timezone
 
 
 def facts() -> dict[str, Any]:
@@ -30,6 +31,22 @@ def facts() -> dict[str, Any]:
     if name == "uvicorn":
         return known | _of_uvicorn(sys.argv[1:])
     return known
+
+
+def clock_difference() -> float:
+    """Seconds that this machine's clock is ahead of the database's; below 0: behind.
+
+    What the question itself takes is left out. One query.
+    """
+    if connection.vendor != "postgresql":
+        return 0.0  # they are one
+    asked_at = timezone.now()
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT clock_timestamp()")
+        [there] = cursor.fetchone()
+    answered_at = timezone.now()
+    at_least = max(asked_at, min(there, answered_at)) - there
+    return float(at_least.total_seconds())
 
 
 def installed(package: str) -> str:

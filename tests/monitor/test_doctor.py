@@ -1,12 +1,16 @@
 """What of a set-up will go wrong is told before it does, with the remedy."""
 
+import re
+from datetime import timedelta
 from io import StringIO
 
 import pytest
 from channels.auth import AuthMiddlewareStack
 from channels.routing import ProtocolTypeRouter, URLRouter
 from channels.security.websocket import AllowedHostsOriginValidator
+from django.conf import settings
 from django.core.management import call_command
+from django.db import connection as database
 from django.utils import timezone
 from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
@@ -19,6 +23,7 @@ from monitor.processes import setup
 from .test_admin import LIVE
 
 pytestmark = pytest.mark.django_db
+ENGINE = settings.DATABASES["default"]["ENGINE"]
 router = URLRouter([])
 
 
@@ -33,6 +38,7 @@ open_to_all = around(AuthMiddlewareStack(MonitorMiddleware(router)))
 origin_outside = around(SameOriginOnly(MonitorMiddleware(router)))
 auth_inside = around(MonitorMiddleware(SameOriginOnly(AuthMiddlewareStack(router))))
 forgeable = ProxyHeadersMiddleware(right, trusted_hosts="*")
+from_anywhere = ProxyHeadersMiddleware(right, trusted_hosts=["0.0.0.0/0"])
 behind_proxy = ProxyHeadersMiddleware(right, trusted_hosts=["192.0.2.1"])
 
 
@@ -51,6 +57,7 @@ def ids(messages):
         ("origin_outside", ["monitor.W013"]),
         ("auth_inside", ["monitor.W014"]),
         ("forgeable", ["monitor.W015"]),
+        ("from_anywhere", ["monitor.W015"]),
         ("missing", ["monitor.E013"]),
     ],
 )
@@ -112,23 +119,82 @@ def test_what_a_server_was_told_on_its_command_line_is_known(monkeypatch):
 
     assert ids(found) == ["monitor.W019", "monitor.W015"]
     assert "waits 30 s" in found[0].msg
-    assert "--ping-timeout 15" in found[0].hint
+    assert found[0].hint == "Start it with --ping-interval 20 --ping-timeout 15."
+    assert found[1].hint.startswith("Leave the option out")
 
 
 def test_uvicorns_command_line_is_known_too(monkeypatch):
-    argv = [
-        "uvicorn",
-        "shop.asgi:app",
-        "--ws-ping-interval=5",
-        "--ws-ping-timeout",
-        "9",
-    ]
-    monkeypatch.setattr("sys.argv", argv)
+    argv = ["uvicorn", "shop.asgi:app", "--ws-ping-interval=5", "--ws-ping-timeout"]
+    monkeypatch.setattr("sys.argv", [*argv, "9", "--forwarded-allow-ips=*"])
+    alive("web-1", **setup.facts())
+    Process.objects.update(server="uvicorn")
 
-    facts = setup.facts()
+    pings, forgeable = doctor.examine()
 
-    assert (facts["ping_interval"], facts["ping_timeout"]) == (5, 9)
-    assert facts["forgeable"] == ""
+    assert "waits 9 s" in pings.msg
+    assert "sends one every 5 s" in pings.msg
+    assert pings.hint == "Start it with --ws-ping-interval 20 --ws-ping-timeout 15."
+    assert "--forwarded-allow-ips=127.0.0.1" in forgeable.hint
+
+
+@pytest.mark.parametrize(
+    ("argv", "trusted"),
+    [
+        (["daphne", "--ping-interval", "20", "--ping-timeout", "15"], None),
+        (["uvicorn", "--ws-ping-interval", "20", "--ws-ping-timeout", "15"], None),
+        (["uvicorn", "--forwarded-allow-ips=127.0.0.1"], None),
+        (["uvicorn"], "127.0.0.1"),
+    ],
+)
+def test_who_follows_the_remedies_is_told_of_nothing(monkeypatch, argv, trusted):
+    monkeypatch.setattr("sys.argv", [argv[0], "shop.asgi:app", *argv[1:]])
+    if trusted:
+        monkeypatch.setenv("FORWARDED_ALLOW_IPS", trusted)
+    alive("web-1", **setup.facts())
+
+    assert doctor.examine() == []
+
+
+@pytest.mark.skipif("sqlite" not in ENGINE, reason="of SQLite")
+@pytest.mark.django_db(transaction=True)
+def test_sqlite_without_wal_keeps_readers_out():
+    with database.cursor() as cursor:
+        cursor.execute("PRAGMA journal_mode = DELETE")
+
+    [found] = doctor.examine()
+
+    assert found.id == "monitor.W016"
+    assert "journal mode is delete" in found.msg
+    assert settings.DATABASES["default"]["OPTIONS"]["init_command"].startswith(
+        re.search('"init_command": "([^"]+)"', found.hint)[1]
+    )
+    database.close()  # this site does what the remedy says, as each connection opens
+    assert doctor.examine() == []
+
+
+@pytest.mark.skipif("sqlite" in ENGINE, reason="has the clock of this machine")
+@pytest.mark.parametrize(("seconds", "words"), [(5, "5.0 s ahead"), (-3, "3.0 s beh")])
+def test_a_clock_that_differs_from_the_databases_is_told_of(
+    monkeypatch, seconds, words
+):
+    now = timezone.now
+    monkeypatch.setattr(timezone, "now", lambda: now() + timedelta(seconds=seconds))
+
+    [found] = doctor.examine()
+
+    assert found.id == "monitor.W018"
+    assert words in found.msg
+    assert "set-ntp true" in found.hint
+
+
+def test_so_is_the_clock_of_another_host():
+    alive("web-1", clock=0.1)
+    alive("web-2", clock=-7.25)
+    Process.objects.filter(name="web-2").update(host="far-away")
+
+    [found] = doctor.examine()
+
+    assert "The clock of far-away is 7.2 s behind the database's" in found.msg
 
 
 def test_the_command_fails_for_errors_only(settings):
