@@ -227,8 +227,9 @@ def _address(address: Any) -> list[Any] | None:
     if not address:
         return None
     host, port = address[0], address[1]
-    # Behind a proxy, both may be whatever a header said.
-    valid = port is None or isinstance(port, int) and 0 <= port <= 65535
+    # Behind a proxy, both may be whatever a header said; 0 is no port.
+    port = None if port == 0 else port
+    valid = port is None or isinstance(port, int) and 0 < port <= 65535
     return [clean(str(host), 255), port if valid else clean(str(port), 20)]
 
 

@@ -112,6 +112,7 @@ def _client(scope: dict[str, Any]) -> tuple[str, int | None]:
     if not client:
         return "", None
     host, port = client[0], client[1]
-    # Behind a proxy, both may be whatever a header said.
-    valid = isinstance(port, int) and 0 <= port <= 65535
+    # Behind a proxy, both may be whatever a header said; 0 is how uvicorn's middleware
+    # says that it said no port.
+    valid = isinstance(port, int) and 0 < port <= 65535
     return clean(str(host), 255), port if valid else None

@@ -651,3 +651,12 @@ async def test_the_end_of_a_session_is_known_even_of_the_shortest_connection(
     expires_at = (await only_connection()).session_expires_at
     assert expires_at == (await Session.objects.aget()).expire_date
     assert not process.registry._sessions
+
+
+async def test_a_port_that_the_proxy_did_not_tell_is_not_known(open_socket):
+    await open_socket(client=["192.0.2.7", 0])
+
+    connection = await only_connection()
+    assert connection.client_port is None
+    assert connection.client == "192.0.2.7"
+    assert connection.scope["client"] == ["192.0.2.7", None]
