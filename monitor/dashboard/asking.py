@@ -56,7 +56,8 @@ class Targets:
         nothing. Of several criteria the first of these counts."""
         if key := data.get("process"):
             process = get_object_or_404(Process, pk=uuids([key])[0])
-            return cls(_("the process %s") % process, process=process)
+            held = list(_open().filter(process=process))
+            return cls(_("the process %s") % process, held, process=process)
         if keys := data.getlist("connection"):
             # Also one that has closed since it was chosen: that is its result.
             found = _with_process(Connection.objects.filter(pk__in=uuids(keys)))
@@ -100,7 +101,7 @@ def ask(request: HttpRequest, context: Context) -> HttpResponse:
         if form.cleaned_data["kind"] == BLOCK:
             text = _("Blocked %s, until it is over or lifted in the list of blocks.")
             messages.success(request, text % ", ".join(targets.blockable.values()))
-        if targets.process or targets.connections:
+        if targets.process is not None or targets.connections:
             return redirect("admin:monitor_live_order", order)
         if form.cleaned_data["kind"] != BLOCK:
             messages.warning(request, _("Nobody was connected; nothing was done."))

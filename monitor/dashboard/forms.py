@@ -176,6 +176,10 @@ class AskForm(forms.Form):
             field.initial = kinds[0]
         if "block" not in kinds:
             del self.fields["seconds"]
+        if kinds == ["drain"]:
+            self.fields["reason"].label = _("Reason, for the log of actions")
+            said = self.fields["reason"].error_messages
+            said["required"] = _("Say why, for the log of actions.")
 
     def clean(self) -> dict[str, Any] | None:
         cleaned = super().clean()
@@ -187,7 +191,7 @@ class AskForm(forms.Form):
     def clean_reason(self) -> str:
         reason = " ".join(clean(self.cleaned_data["reason"]).split())
         if not reason:
-            raise ValidationError(_("Say why; the users will read it."))
+            raise ValidationError(self.fields["reason"].error_messages["required"])
         return reason
 
 

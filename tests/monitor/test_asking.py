@@ -131,7 +131,10 @@ def test_nobody_in_particular_cannot_be_blocked(olga, whom):
 
 def test_a_process_can_be_drained_by_those_who_may(olga, client_of, connection):
     address = f"{ASK}?process={connection.process_id}"
-    assert "drain: close all" in olga.get(address).text
+    page = olga.get(address).text
+    assert "drain: close all" in page
+    assert "1 open connection" in page
+    assert "Reason, for the log of actions" in page
     assert "drain…" in olga.get(LIVE).text
 
     fields = {
@@ -140,6 +143,7 @@ def test_a_process_can_be_drained_by_those_who_may(olga, client_of, connection):
         "kind": "drain",
         "reason": "update",
     }
+    assert "Say why, for the log" in olga.post(ASK, {**fields, "reason": " "}).text
     olga.post(ASK, {**fields, "reason": "update"})
 
     action = Action.objects.get()
