@@ -138,6 +138,7 @@ def order(request: HttpRequest, pk: uuid.UUID, context: Context) -> HttpResponse
         "actions": found[:SHOWN],
         "count": len(found),
         "results": sorted(results.items(), key=lambda item: -item[1]),
+        "is_unanswered": any(a.result == Action.Result.NO_ANSWER for a in found),
         "is_pending": any(a.result == Action.Result.PENDING for a in found),
     }
     if request.headers.get("HX-Request"):

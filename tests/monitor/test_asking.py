@@ -69,6 +69,9 @@ def test_each_target_gets_an_action_with_the_reason_and_one_order(olga, three):
     told = olga.get(response.request["PATH_INFO"], headers={"HX-Request": "true"})
     assert "2 done" in told.text
     assert "hx-get" not in told.text
+    assert "still does it" not in told.text
+    actions.update(result="no_answer")
+    assert "still does it" in olga.get(response.request["PATH_INFO"]).text
 
 
 def test_a_logout_takes_all_connections_of_the_session(olga, three):

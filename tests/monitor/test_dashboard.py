@@ -217,7 +217,8 @@ async def test_a_dashboard_that_staff_disconnect_is_told_why(dashboard):
 
     await sync_to_async(announce)()
 
-    assert "cleaning up" in await page.hear("monitor-farewell")
+    assert "cleaning up" in (farewell := await page.hear("monitor-farewell"))
+    assert "Reload the page" in farewell
     assert await page.hear_close() == 4403
 
 
