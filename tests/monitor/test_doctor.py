@@ -1,5 +1,7 @@
 """What of a set-up will go wrong is told before it does, with the remedy."""
 
+import ast
+import contextlib
 import re
 from datetime import timedelta
 from io import StringIO
@@ -11,6 +13,7 @@ from channels.security.websocket import AllowedHostsOriginValidator
 from django.conf import settings
 from django.core.management import call_command
 from django.db import connection as database
+from django.db.backends.sqlite3.base import DatabaseWrapper
 from django.utils import timezone
 from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
@@ -156,20 +159,22 @@ def test_who_follows_the_remedies_is_told_of_nothing(monkeypatch, argv, trusted)
 
 
 @pytest.mark.skipif("sqlite" not in ENGINE, reason="of SQLite")
-@pytest.mark.django_db(transaction=True)
-def test_sqlite_without_wal_keeps_readers_out():
-    with database.cursor() as cursor:
-        cursor.execute("PRAGMA journal_mode = DELETE")
+def test_sqlite_without_wal_keeps_readers_out_until_the_remedy_is_taken(
+    monkeypatch, tmp_path
+):
+    def examined(**options):
+        facts = {"NAME": str(tmp_path / "shop.sqlite3"), "OPTIONS": options}
+        another = DatabaseWrapper(database.settings_dict | facts)
+        with contextlib.closing(another) as opened:
+            monkeypatch.setattr(doctor, "connection", opened)
+            return doctor.examine()
 
-    [found] = doctor.examine()
+    [found] = examined()
 
     assert found.id == "monitor.W016"
     assert "journal mode is delete" in found.msg
-    assert settings.DATABASES["default"]["OPTIONS"]["init_command"].startswith(
-        re.search('"init_command": "([^"]+)"', found.hint)[1]
-    )
-    database.close()  # this site does what the remedy says, as each connection opens
-    assert doctor.examine() == []
+    remedy = re.search("OPTIONS = ({.+}) in DATABASES", found.hint)[1]
+    assert examined(**ast.literal_eval(remedy)) == []
 
 
 @pytest.mark.skipif("sqlite" in ENGINE, reason="has the clock of this machine")
