@@ -25,7 +25,7 @@ from .test_commands import Polite
 def block():
     """Block somebody, and wait until this process knows."""
 
-    async def block(kind, value, seconds=330):
+    async def block(kind, value, seconds=300):
         ends_at = seconds and timezone.now() + timedelta(seconds=seconds)
         await Block.objects.acreate(
             kind=kind, value=value, reason="too loud", ends_at=ends_at or None
