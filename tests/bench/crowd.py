@@ -194,22 +194,29 @@ def measure(kind, members, storm):
     """Fill three processes, let them rest and talk, and have some come back."""
     with running(kind) as site:
         crowd = Crowd()
+
+        def progress(words):
+            print(f"{kind}: {words}; {crowd.lost} lost", flush=True)
+
         memory, began_at = site.memory(), time.monotonic()
         crowd.bring([site.guest(number) for number in range(members)], AT_ONCE)
         joined_a_second = members / (time.monotonic() - began_at)
         crowd.rest(SETTLE)
         memory = (site.memory() - memory) / members
+        progress(f"{members:,} joined, {joined_a_second:.0f} a second")
 
         site.forget()
         before = site.used()
         crowd.rest(REST)
         resting = (site.used() - before) / REST
+        progress("rested")
 
         before, began_at = site.used(), time.monotonic()
         said = crowd.talk(RATE, TALK)
         crowd.rest(SETTLE)
         took = time.monotonic() - began_at
         talking = (site.used() - before - resting * took) / said
+        progress(f"{said:,} messages said")
 
         gone = crowd.drop(storm)
         crowd.talk(RATE, ROOMS / RATE)  # while they are away, in each room something
@@ -222,6 +229,7 @@ def measure(kind, members, storm):
             crowd.bring(gone, at_once=storm)
             back_within = time.monotonic() - began_at
             others = watched.waits
+            progress(f"{storm:,} came back within {back_within:.1f} s")
         crowd.rest(1.0)  # what was recorded of it is stored
         took = time.monotonic() - began_at
         used = site.used() - before

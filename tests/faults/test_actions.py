@@ -160,7 +160,7 @@ def test_a_blocked_user_is_turned_away_by_every_process(pair, join):
     for server in pair:
         farewell = bye(join(server=server))
         assert farewell["code"] == 4403
-        assert farewell["reason"] == "Blocked for another 59 min: a test"
+        assert farewell["reason"] == "Blocked for another 60 min: a test"
     join("ana")
     staffs.rows("update monitor_block set lifted_at = now() returning id")
 
