@@ -28,7 +28,8 @@ USERS, ROOMS = 50, 1_000
 AT_ONCE = 64  # who join at the same time, at first; in the storm, everybody
 SETTLE = 5.0  # seconds
 REST = 30.0  # seconds without anybody doing anything
-TALK, RATE = 15.0, 200  # seconds; messages a second, of all together
+TALK = 10.0  # seconds
+RATES = (200, 600)  # messages a second, of all together
 PAUSE = 0.05  # seconds between two messages of those who are watched
 BEFORE = 200  # messages of theirs that are timed before the storm
 NO_LIMIT = "1000000"
@@ -41,9 +42,10 @@ class Outcome:
 
     members: int
     joined_a_second: float
-    memory: float  # kB of a process for each of its members
+    empty: float  # kB of a process without members
+    memory: float  # kB more for each member
     resting: "Cost"  # a second, while nobody does anything
-    talking: "Cost"  # a message; a tenth of a room of ten hears it in each process
+    talking: dict[int, "Cost"]  # a message in a room of ten, by messages a second
     storm: int
     back_within: float  # seconds until all have what they missed
     statements: float  # for each who comes back, whatever else runs included
@@ -193,7 +195,7 @@ def counting_postgres():
 def measure(kind, members, storm):
     """Fill three processes, let them rest and talk, and have some come back."""
     with running(kind) as site:
-        crowd = Crowd()
+        crowd, empty = Crowd(), site.memory() / PROCESSES
 
         def progress(words):
             print(f"{kind}: {words}; {crowd.lost} lost", flush=True)
@@ -211,15 +213,20 @@ def measure(kind, members, storm):
         resting = (site.used() - before) / REST
         progress("rested")
 
-        before, began_at = site.used(), time.monotonic()
-        said = crowd.talk(RATE, TALK)
-        crowd.rest(SETTLE)
-        took = time.monotonic() - began_at
-        talking = (site.used() - before - resting * took) / said
-        progress(f"{said:,} messages said")
+        talking = {}
+        for rate in RATES:
+            before, began_at = site.used(), time.monotonic()
+            said = crowd.talk(rate, TALK)
+            reached = said / (time.monotonic() - began_at)
+            crowd.rest(SETTLE)
+            took = time.monotonic() - began_at
+            talking[rate] = (site.used() - before - resting * took) / said
+            progress(f"{said:,} messages said, {reached:.0f} a second")
 
         gone = crowd.drop(storm)
-        crowd.talk(RATE, ROOMS / RATE)  # while they are away, in each room something
+        crowd.talk(
+            RATES[0], ROOMS / RATES[0]
+        )  # while they are away, in each room something
         crowd.rest(SETTLE)
         with Watched(site) as watched:
             crowd.rest(BEFORE * PAUSE)
@@ -238,6 +245,7 @@ def measure(kind, members, storm):
         outcome = Outcome(
             members=members,
             joined_a_second=joined_a_second,
+            empty=empty,
             memory=memory,
             resting=resting,
             talking=talking,
@@ -301,18 +309,22 @@ def run(rounds=1, members=MEMBERS, storm=STORM, only=""):
 
 def tell(kind, outcome):
     """Print what was measured."""
-    resting, talking, returning = outcome.resting, outcome.talking, outcome.returning
+    resting, returning = outcome.resting, outcome.returning
+    talking = "\n".join(
+        f"a message, at {rate} a second: {cost.statements:.2f} statements, "
+        f"{cost.rows:.1f} rows; CPU of processes {cost.process * 1e6:.0f} µs, "
+        f"PostgreSQL {cost.postgres * 1e6:.0f}, Redis {cost.redis * 1e6:.0f}"
+        for rate, cost in outcome.talking.items()
+    )
     print(
         f"{kind}: {outcome.members:,} members, {outcome.joined_a_second:.0f} joined a "
-        f"second, {outcome.memory:.1f} kB each; {outcome.connections} connections to "
-        "PostgreSQL\n"
+        f"second, {outcome.memory:.1f} kB each, {outcome.empty / 1000:.0f} MB of a "
+        f"process without any; {outcome.connections} connections to PostgreSQL\n"
         f"at rest: {resting.writes:.2f} writes of {resting.rows:.2f} rows and "
         f"{resting.statements:.1f} statements a second; of a core, processes "
         f"{resting.process:.1%}, PostgreSQL {resting.postgres:.1%}, Redis "
         f"{resting.redis:.2%}\n"
-        f"a message: {talking.statements:.2f} statements, {talking.rows:.1f} rows; CPU "
-        f"of processes {talking.process * 1e6:.0f} µs, PostgreSQL "
-        f"{talking.postgres * 1e6:.0f}, Redis {talking.redis * 1e6:.0f}\n"
+        f"{talking}\n"
         f"{outcome.storm:,} came back within {outcome.back_within:.1f} s, with "
         f"{outcome.statements:.2f} statements each; CPU of processes "
         f"{returning.process * 1e6:.0f} µs, PostgreSQL {returning.postgres * 1e6:.0f}, "
