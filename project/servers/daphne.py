@@ -13,7 +13,13 @@ from twisted.internet import defer, reactor, tcp
 
 from .arrivals import arrivals
 from .garbage import Collector
-from .limits import LARGEST_FRAME, LAST_WORD_WITHIN, PING_INTERVAL, PING_TIMEOUT
+from .limits import (
+    ACCEPT_WITHIN,
+    LARGEST_FRAME,
+    LAST_WORD_WITHIN,
+    PING_INTERVAL,
+    PING_TIMEOUT,
+)
 from .shutdown import Shutdown
 
 NO_CODE = 1005  # the client's close frame had none, RFC 6455 section 7.4.1
@@ -30,6 +36,8 @@ def run(listener, application, say_goodbye):
         ping_interval=PING_INTERVAL,
         ping_timeout=PING_TIMEOUT,
         websocket_timeout=-1,  # daphne would close every socket after a day
+        websocket_connect_timeout=ACCEPT_WITHIN,
+        websocket_handshake_timeout=ACCEPT_WITHIN,  # five seconds are short for a crowd
         websocket_max_message_size=LARGEST_FRAME,
         websocket_max_frame_size=LARGEST_FRAME,
         verbosity=0,

@@ -11,6 +11,7 @@ from monitor.middleware import MonitorMiddleware
 from monitor.routing import MonitorRouter
 
 SLOW = 0.3  # seconds that the slow handler takes
+CROWDED = 7.0  # seconds; daphne, left to itself, waits for 5
 
 
 class Mistake(Exception):
@@ -61,6 +62,14 @@ class Slow(Echo):
         await super().receive(text_data, bytes_data)
 
 
+class Crowded(Echo):
+    """Takes as long to accept as where many want to come in at once."""
+
+    async def connect(self):
+        await asyncio.sleep(CROWDED)
+        await self.accept()
+
+
 class Hangs(AsyncWebsocketConsumer):
     """Never comes to an end with a message."""
 
@@ -102,6 +111,7 @@ consumers = {
     "raises-in-handler": RaisesInHandler.as_asgi(),
     "closes": Closes.as_asgi(),
     "slow": Slow.as_asgi(),
+    "crowded": Crowded.as_asgi(),
     "hangs": Hangs.as_asgi(),
     "hangs-on": HangsOn.as_asgi(),
     "returns-after-accept": returns_after_accept,

@@ -9,6 +9,7 @@ import time
 import pytest
 
 from ..rfc6455 import CLOSE, Client, frame, handshake
+from .conftest import KINDS, LONG
 from .server import eventually
 
 MISTAKE = r"Mistake.*faults[./]consumers"  # the type and the place
@@ -103,6 +104,16 @@ def test_a_signal_ends_connections_as_stopped_with_the_server(
         assert (connection.cause, connection.closed) == ("server", True)
         assert (connection.begins, connection.ends) == (1, 1)
     assert {connection.code for connection in connections} == {4012}
+
+
+# In the short form only where a limit of the server's own had to be raised.
+@pytest.mark.parametrize("kind", KINDS if LONG else ["daphne"], indirect=True)
+def test_whoever_waits_long_to_be_accepted_is_not_turned_away(server, connect, path):
+    client = connect(f"/crowded/{path}")
+
+    assert client.status == 101
+    client.send("hola")
+    assert client.receive().text == "hola"
 
 
 @pytest.mark.parametrize("handler", ["hangs", "hangs-on"])
