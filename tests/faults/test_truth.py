@@ -1,5 +1,6 @@
 """What is shown as live is what the kernel holds open, after whatever happened."""
 
+import contextlib
 import random
 from concurrent.futures import ThreadPoolExecutor
 
@@ -19,10 +20,11 @@ def test_after_all_kinds_of_ends_the_dashboard_shows_what_the_kernel_has(server,
     clients = [Client(server.port, f"/echo/{path}") for _ in range(CLIENTS)]
     ends = [Client.close, Client.reset, Client.drop, Client.half_close]
     for client in clients:
-        client.send("hola")
-    for client in clients:
-        if chance.random() < 0.8:
-            chance.choice(ends)(client)
+        # Of thousands, the first have been given up before the last had come.
+        with contextlib.suppress(OSError):
+            client.send("hola")
+            if chance.random() < 0.8:
+                chance.choice(ends)(client)
 
     # The others answer no pings from now on, as if they had vanished: in the end
     # nobody is left, and at any time of calm both views are the same.
