@@ -40,7 +40,7 @@ def test_after_all_kinds_of_ends_the_dashboard_shows_what_the_kernel_has(server,
 
 
 def test_connections_to_postgresql_do_not_grow_with_those_of_clients(
-    kind, outgrown, tmp_path
+    kind, outgrown, tmp_path, path
 ):
     with (
         FaultServer(tmp_path / "data", SERVER=kind, **outgrown) as server,
@@ -48,7 +48,7 @@ def test_connections_to_postgresql_do_not_grow_with_those_of_clients(
     ):
 
         def come_and_go(number):
-            with Client(server.port, "/echo/many") as client:
+            with Client(server.port, f"/echo/{path}") as client:
                 client.send("hola")
                 assert client.receive().text == "hola"
                 client.close()
@@ -59,5 +59,5 @@ def test_connections_to_postgresql_do_not_grow_with_those_of_clients(
         [(count,)] = server.rows(used + " and datname = current_database()")
         print(f"{count} connections to PostgreSQL after {OPENED} of clients")
         assert 0 < count <= POOL
-        opened = "select count(*) from monitor_connection"
-        eventually(lambda: server.rows(opened) == [(OPENED,)], within=30)
+        opened = "select count(*) from monitor_connection where path = ?"
+        eventually(lambda: server.rows(opened, f"/echo/{path}") == [(OPENED,)], 30)
