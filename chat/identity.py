@@ -10,6 +10,7 @@ from django.contrib.auth import (
     SESSION_KEY,
     get_user_model,
 )
+from django.core.exceptions import ValidationError
 from django.utils import timezone
 from django.utils.crypto import constant_time_compare
 
@@ -88,7 +89,10 @@ def _sessions(keys):
 def _user_id(values):
     if values.get(BACKEND_SESSION_KEY) not in settings.AUTHENTICATION_BACKENDS:
         return None
-    return get_user_model()._meta.pk.to_python(values.get(SESSION_KEY))
+    try:
+        return get_user_model()._meta.pk.to_python(values.get(SESSION_KEY))
+    except ValidationError:  # from before users had keys of another kind
+        return None
 
 
 def _confirmed(user, values):

@@ -57,6 +57,7 @@ class Reader:
         if executor is not None:
             executor.submit(_close)
             executor.shutdown()
+        self.gathering.clear()  # nobody waits any more for what is left
 
     def _thread(self):
         with self.lock:

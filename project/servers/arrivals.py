@@ -1,7 +1,10 @@
 """New connections have their turns, a few in each round of the event loop."""
 
 import asyncio
+import logging
 from collections import deque
+
+logger = logging.getLogger("channelscope")
 
 AT_ONCE = 2  # in a round; what follows the first bytes takes some milliseconds each
 
@@ -24,8 +27,13 @@ class Arrivals:
 
     def _let_in(self):
         for _ in range(min(AT_ONCE, len(self.waiting))):
-            # It stays in the queue until it is through: nobody else asks for a round.
-            self.waiting[0]()
+            try:
+                # It stays in the queue until it is through: nobody else asks for a
+                # round meanwhile.
+                self.waiting[0]()
+            except Exception:
+                # One that cannot enter must not keep all others out.
+                logger.exception("A handshake failed")
             self.waiting.popleft()
         if self.waiting:
             asyncio.get_running_loop().call_soon(self._let_in)

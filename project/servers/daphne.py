@@ -124,7 +124,7 @@ class Protocol(WebSocketProtocol):
             self._enter()
 
     def _enter(self):
-        if not self.is_in and self.connected:
+        if not self.is_in and self.state == self.STATE_CONNECTING:
             data, self.first, self.is_in = self.first, b"", True
             super().dataReceived(data)
 

@@ -4,7 +4,7 @@ import asyncio
 import threading
 
 import pytest
-from django.contrib.auth import get_user_model
+from django.contrib.auth import SESSION_KEY, get_user_model
 from django.db import OperationalError, connection
 from django.test.utils import CaptureQueriesContext
 
@@ -152,6 +152,18 @@ def test_a_login_by_a_backend_that_was_removed_is_none(cookie_of, settings):
     settings.AUTHENTICATION_BACKENDS = ["somewhere.else.Backend"]
 
     assert identity.logins([key])[key].user is None
+
+
+def test_a_session_of_a_key_that_is_none_costs_others_nothing(cookie_of):
+    key = cookie_of("ana").partition("=")[2]
+    session = identity.session_store()(cookie_of("bruno").partition("=")[2])
+    session[SESSION_KEY] = "0f0e7a8c-of-another-kind"
+    session.save()
+
+    found = identity.logins([session.session_key, key])
+
+    assert found[session.session_key].user is None
+    assert found[key].user.username == "ana"
 
 
 def test_a_session_that_does_not_fit_any_more_is_left_alone(cookie_of):

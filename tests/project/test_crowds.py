@@ -37,6 +37,17 @@ async def test_whoever_comes_while_another_enters_has_a_turn_too():
     assert not arrivals.waiting
 
 
+async def test_one_that_cannot_enter_keeps_nobody_out(caplog):
+    entered, arrivals = [], Arrivals()
+    arrivals.add(lambda: 1 / 0)
+    arrivals.add(lambda: entered.append("the second"))
+
+    await until(lambda: entered)
+
+    assert not arrivals.waiting
+    assert [record.getMessage() for record in caplog.records] == ["A handshake failed"]
+
+
 class Node:
     """Garbage, once nobody else holds it: it refers to itself."""
 
