@@ -27,7 +27,8 @@ CLONE_NEWNET = 0x40000000  # setns(2)
 
 
 @pytest.fixture
-def server(kind, migrated, tmp_path):
+def reachable_server(kind, migrated, tmp_path):
+    """A server that is reached from the other network, too."""
     data = shutil.copytree(migrated, tmp_path / "data")
     with FaultServer(data, SERVER=kind, HOST="0.0.0.0") as server:
         yield server
@@ -110,7 +111,8 @@ def vanish(server, path, connect, port, leave):
         client.drop()
 
 
-def test_a_client_behind_a_black_hole_is_lost_within_half_a_minute(server, path):
+def test_a_client_behind_a_black_hole_is_lost_within_half_a_minute(own_server, path):
+    server = own_server.start()
     with Proxy(server.port) as network, contextlib.ExitStack() as stack:
 
         def swallow():
@@ -122,6 +124,9 @@ def test_a_client_behind_a_black_hole_is_lost_within_half_a_minute(server, path)
 @pytest.mark.skipif(
     os.getuid() != 0 or not shutil.which("ip"), reason="needs root and iproute2"
 )
-def test_a_client_behind_a_cable_that_is_cut_is_lost_within_half_a_minute(server, path):
+def test_a_client_behind_a_cable_that_is_cut_is_lost_within_half_a_minute(
+    reachable_server, path
+):
+    server = reachable_server
     with Cable() as cable:
         vanish(server, f"/echo/{path}", cable.connect, server.port, cable.cut)
