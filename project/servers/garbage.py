@@ -7,8 +7,8 @@ a quarter more objects than before, which is while a crowd comes in.
 
 import gc
 
-EVERY = 60.0  # seconds between two full collections, at least
-OVERDUE = 60.0  # seconds more in which a calm moment is waited for
+REST = 20  # times as long as a full collection takes, between two of them
+OVERDUE = 3  # times that rest, after which no calm moment is waited for any more
 LOOK_EVERY = 1.0  # seconds
 CALM = 0.02  # seconds that the event loop is late when it has little to do
 WORTH_IT = 10  # younger collections, without which there is nothing new to look at
@@ -21,6 +21,7 @@ class Collector:
     def __init__(self, loop):
         self.loop = loop
         self.collected_at = loop.time()
+        self.took = 0.0  # seconds
         gc.collect()
         gc.freeze()  # what a start has made stays
         young, middle, _ = gc.get_threshold()
@@ -35,7 +36,9 @@ class Collector:
         now = self.loop.time()
         waited, is_calm = now - self.collected_at, now - self.looks_at < CALM
         has_happened = gc.get_count()[2] >= WORTH_IT
-        if has_happened and waited > EVERY and (is_calm or waited > EVERY + OVERDUE):
+        rest = self.took * REST * (1 if is_calm else OVERDUE)
+        if has_happened and waited >= rest:
             gc.collect()
             self.collected_at = self.loop.time()
+            self.took = self.collected_at - now
         self._look_again()

@@ -60,7 +60,6 @@ def often(monkeypatch):
     """Look often, and leave the collector of this process as it was."""
     threshold = gc.get_threshold()
     monkeypatch.setattr(garbage, "LOOK_EVERY", 0.01)
-    monkeypatch.setattr(garbage, "EVERY", 0.05)
     yield
     gc.set_threshold(*threshold)
     gc.unfreeze()
@@ -76,6 +75,20 @@ async def test_old_garbage_is_collected_at_a_calm_moment(often, monkeypatch):
 
     # Python itself would not begin one.
     assert gc.get_threshold()[2] == garbage.NEVER
+
+
+async def test_full_collections_rest_in_proportion_to_what_they_cost(
+    often, monkeypatch
+):
+    monkeypatch.setattr(garbage, "WORTH_IT", 0)
+    monkeypatch.setattr(garbage, "REST", 10**9)
+    collector = garbage.Collector(asyncio.get_running_loop())
+
+    await until(lambda: collector.took)
+    collected_at = collector.collected_at
+    await asyncio.sleep(0.2)
+
+    assert collector.collected_at == collected_at
 
 
 async def test_nothing_is_collected_where_nothing_has_happened(often, monkeypatch):
