@@ -6,6 +6,8 @@ import time
 
 logger = logging.getLogger("channelscope.chat")
 
+LONGEST_REST = 10.0  # seconds; a run may have waited for a database that was away
+
 
 class Errand:
     """A coroutine function that runs when asked, once at a time.
@@ -42,7 +44,8 @@ class Errand:
             began_at = time.monotonic()
             await self._attempt()
             took = time.monotonic() - began_at
-            await asyncio.sleep(max(self.pause, self.rest * took))
+            rest = min(self.rest * took, LONGEST_REST)
+            await asyncio.sleep(max(self.pause, rest))
         self.task = None
 
     async def _attempt(self):

@@ -130,6 +130,7 @@ class News(NamedTuple):
 
 class MessageQuerySet(models.QuerySet):
     NEWS = 500  # messages that are brought for several rooms by one query
+    MARKS = 100  # in one query; SQLite takes no expression of a thousand
 
     def history(self, room_id, before=None):
         """Return the last page of a room's messages, and whether there are older ones.
@@ -153,8 +154,8 @@ class MessageQuerySet(models.QuerySet):
         """Return what changed in rooms since marks: `{mark: News}`.
 
         A mark is the id of a room and the last `rev` known of it. Rooms that are gone
-        are left out. At most `limit` messages for each mark. Two queries, and one for
-        each mark that is behind if that is much.
+        are left out. At most `limit` messages for each mark. Two queries, and more
+        if many marks are behind, or far.
         """
         rooms = Room.objects.filter(pk__in={room_id for room_id, _ in marks})
         last_revs = dict(rooms.values_list("pk", "last_rev"))
@@ -167,15 +168,16 @@ class MessageQuerySet(models.QuerySet):
         """`changed` for several marks."""
         if not marks:
             return {}
-        since_any = reduce(or_, (Q(room=pk, rev__gt=rev) for pk, rev in marks))
-        found = list(self.filter(since_any).order_by("rev")[: self.NEWS + 1])
-        if len(found) > self.NEWS:
+        if len(marks) == 1:
             return {mark: self.changed(*mark, limit) for mark in marks}
-        changes = {}
-        for pk, rev in marks:
-            of_room = [m for m in found if m.room_id == pk and m.rev > rev]
-            changes[pk, rev] = of_room[:limit], len(of_room) > limit
-        return changes
+        if len(marks) <= self.MARKS:
+            since_any = reduce(or_, (Q(room=pk, rev__gt=rev) for pk, rev in marks))
+            found = list(self.filter(since_any).order_by("rev")[: self.NEWS + 1])
+            if len(found) <= self.NEWS:
+                return _by_mark(marks, found, limit)
+        middle = len(marks) // 2
+        first = self._changed(marks[:middle], limit)
+        return first | self._changed(marks[middle:], limit)
 
     def insert(self, messages):
         """Insert new messages.
@@ -211,6 +213,18 @@ class MessageQuerySet(models.QuerySet):
         authors, client_ids = zip(*identities, strict=True)
         found = self.filter(author_id__in=authors, client_id__in=client_ids)
         return {(message.author_id, message.client_id): message for message in found}
+
+
+def _by_mark(marks, messages, limit):
+    """What of the messages, in the order of their revs, is news for each mark."""
+    by_room = {}
+    for message in messages:
+        by_room.setdefault(message.room_id, []).append(message)
+    changes = {}
+    for pk, rev in marks:
+        news = [message for message in by_room.get(pk, []) if message.rev > rev]
+        changes[pk, rev] = news[:limit], len(news) > limit
+    return changes
 
 
 class Message(models.Model):

@@ -142,8 +142,7 @@ def _take_over(process: Process, directory: Path, store: Store) -> Generator[boo
 
     inferred = "inferred: when the process was last heard of"
     close_open(process.id, Connection.Cause.PROCESS, inferred)
-    if process.stopped_at is not None:
-        _correct_ends(process)
+    _correct_ends(process)
     answer_for(process.id)
     heartbeat.end(process.id, lost=True)
     journal.remove()

@@ -203,3 +203,19 @@ def test_news_of_many_rooms_are_those_of_each(make_user, monkeypatch, at_once):
         (none, 0): ([], False, 0),
         (two, 1): ([2], False, 2),
     }
+
+
+def test_news_of_more_rooms_than_one_expression_takes(make_user):
+    rooms = Room.objects.bulk_create(
+        Room(slug=f"r{n}", name="-", last_seq=1, last_rev=1) for n in range(1100)
+    )
+    facts = {"author": make_user("ana"), "author_name": "ana", "text": "-"}
+    Message.objects.bulk_create(
+        Message(room=room, seq=1, rev=1, sent_at=room.created_at, **facts)
+        for room in rooms
+    )
+
+    found = Message.objects.news([(room.pk, 0) for room in rooms], limit=100)
+
+    assert len(found) == 1100
+    assert {len(news.messages) for news in found.values()} == {1}
