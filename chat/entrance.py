@@ -3,7 +3,7 @@
 from typing import NamedTuple
 
 from . import frames
-from .models import Room
+from .models import PAGE, Room
 
 
 class Entrance(NamedTuple):
@@ -22,6 +22,5 @@ def entrances(slugs):
 
 def _entrance(room, messages):
     seen = max([room.last_rev, *(message.rev for message in messages)])
-    more = bool(messages) and messages[0].seq > 1
-    frame = frames.history(messages, more, room.slug, rev=seen)
+    frame = frames.history(messages, room.last_seq > PAGE, room.slug, rev=seen)
     return Entrance(room, seen, frame)

@@ -10,7 +10,7 @@ from django.contrib.auth import (
     SESSION_KEY,
     get_user_model,
 )
-from django.core.exceptions import ValidationError
+from django.core.exceptions import SuspiciousOperation, ValidationError
 from django.utils import timezone
 from django.utils.crypto import constant_time_compare
 
@@ -77,13 +77,22 @@ def _sessions(keys):
     """What sessions hold, by their keys; those that are over are left out."""
     store = session_store()
     if not hasattr(store, "get_model_class"):
-        return {key: store(key).load() for key in keys if store(key).exists(key)}
+        loaded = {key: _loaded(store(key)) for key in keys}
+        return {key: values for key, values in loaded.items() if values}
     # PostgreSQL refuses NUL, and one refused key would cost all others their answer.
     keys = [key for key in keys if "\0" not in key]
     rows = store.get_model_class().objects.filter(
         session_key__in=keys, expire_date__gt=timezone.now()
     )
     return {row.session_key: store().decode(row.session_data) for row in rows}
+
+
+def _loaded(session):
+    """What one session holds; nothing if its key is whatever a cookie said."""
+    try:
+        return session.load()
+    except SuspiciousOperation:
+        return {}
 
 
 def _user_id(values):

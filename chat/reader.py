@@ -5,7 +5,6 @@ import contextlib
 from collections import defaultdict
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from itertools import islice
 from threading import Event, Lock
 
 from django.db import Error, InterfaceError, OperationalError, connection
@@ -31,8 +30,10 @@ class Reader:
     async def ask(self, question, *args, **kwargs):
         """Return what `question` returns. It may raise `django.db.Error`."""
         question = partial(question, *args, **kwargs)
+        with self.lock:
+            thread = self._thread()
         loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._thread(), _answer, question)
+        return await loop.run_in_executor(thread, _answer, question)
 
     async def ask_together(self, question, key):
         """Return what `question(keys)`, a dict, has for a key; None if nothing.
@@ -44,10 +45,9 @@ class Reader:
         answer = asyncio.get_running_loop().create_future()
         with self.lock:
             gathering = self.gathering.setdefault(question, {})
-            is_first = not gathering
+            if not gathering:
+                self._thread().submit(self._answer_some, question)
             gathering.setdefault(key, []).append(answer)
-        if is_first:
-            self._thread().submit(self._answer_some, question)
         return await answer
 
     def stop(self):
@@ -57,22 +57,35 @@ class Reader:
         if executor is not None:
             executor.submit(_close)
             executor.shutdown()
-        self.gathering.clear()  # nobody waits any more for what is left
+        with self.lock:
+            left, self.gathering = self.gathering, {}
+        stopped = InterfaceError("The chat's reader has stopped.")
+        futures = (f for keys in left.values() for some in keys.values() for f in some)
+        _tell((future, stopped) for future in futures)
 
     def _thread(self):
-        with self.lock:
-            if self.executor is None:
-                self.executor = ThreadPoolExecutor(1, thread_name_prefix=self.name)
-            return self.executor
+        if self.executor is None:
+            self.executor = ThreadPoolExecutor(1, thread_name_prefix=self.name)
+        return self.executor
 
     def _answer_some(self, question):
         with self.lock:
-            gathering = self.gathering[question]
-            some = dict(islice(gathering.items(), self.AT_ONCE))
-            for key in some:
-                del gathering[key]
+            gathering, some = self.gathering[question], {}
+            while gathering and len(some) < self.AT_ONCE:
+                key = next(iter(gathering))
+                waiting = [f for f in gathering.pop(key) if not f.done()]
+                if waiting:  # and have not given up
+                    some[key] = waiting
             # Else whoever comes next is the first again, and begins anew.
             goes_on = bool(gathering)
+        if some:
+            self._answer_each(question, some)
+        with self.lock:
+            # Other questions have their turn in between.
+            if goes_on and self.executor is not None:
+                self.executor.submit(self._answer_some, question)
+
+    def _answer_each(self, question, some):
         try:
             answers = _answer(partial(question, list(some)))
         except Exception as error:
@@ -83,10 +96,6 @@ class Reader:
             for key, futures in some.items()
             for future in futures
         )
-        with self.lock:
-            # Other questions have their turn in between.
-            if goes_on and self.executor is not None:
-                self.executor.submit(self._answer_some, question)
 
 
 def _answer(question):
@@ -105,8 +114,8 @@ def _answer(question):
 def _tell(answered):
     """Give answers to those who wait, and wait until they have had a first go at them.
 
-    Else a crowd that comes at once would have the event loop for itself: it takes as
-    long for a handshake as the database for twenty look-ups.
+    The database answers faster than the event loop goes on with the answers. Without
+    this wait a crowd that comes at once would have the loop for itself.
     """
     by_loop = defaultdict(list)
     for future, answer in answered:

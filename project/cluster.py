@@ -51,9 +51,14 @@ http {
   uwsgi_temp_path $directory/nginx-uwsgi;
   scgi_temp_path $directory/nginx-scgi;
   map $$http_upgrade $$connection_upgrade { default upgrade; '' close; }
-  upstream channelscope {
+  upstream websockets {
     least_conn;
 $servers
+  }
+  # A page that takes long says nothing of its process.
+  upstream pages {
+    least_conn;
+$never_down
   }
   server {
     listen $host:$port;
@@ -65,12 +70,13 @@ $servers
     proxy_set_header Connection $$connection_upgrade;
     proxy_connect_timeout 2s;
     location / {
-      proxy_pass http://channelscope;
+      proxy_pass http://pages;
       proxy_next_upstream error timeout;
+      proxy_next_upstream_tries 2;
       proxy_read_timeout 5s;
     }
     location /ws/ {
-      proxy_pass http://channelscope;
+      proxy_pass http://websockets;
       proxy_next_upstream error;
       proxy_read_timeout 60s;
     }
@@ -214,10 +220,16 @@ def redis_server(program, directory):
 def nginx(program, directory, port, ports):
     """Run nginx in front of the processes on `ports`."""
     config = directory / "nginx.conf"
-    servers = "\n".join(
-        f"    server {HOST}:{p} max_fails=1 fail_timeout=5s;" for p in ports
-    )
-    facts = {"directory": directory, "servers": servers, "files": FILES}
+
+    def servers(options):
+        return "\n".join(f"    server {HOST}:{p} {options};" for p in ports)
+
+    facts = {
+        "directory": directory,
+        "files": FILES,
+        "servers": servers("max_fails=1 fail_timeout=5s"),
+        "never_down": servers("max_fails=0"),
+    }
     config.write_text(NGINX.substitute(facts, host=HOST, port=port))
     log = directory / "nginx.log"
     with background([program, "-c", str(config)], log, signal.SIGQUIT):

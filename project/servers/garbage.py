@@ -16,7 +16,7 @@ NEVER = 10**9
 
 
 class Collector:
-    """Collects at calm moments of an event loop, and only if much has happened."""
+    """Collects if much has happened: at a calm moment, or after a long wait for one."""
 
     def __init__(self, loop):
         self.loop = loop

@@ -5,7 +5,7 @@ import threading
 
 import pytest
 from django.contrib.auth import SESSION_KEY, get_user_model
-from django.db import OperationalError, connection
+from django.db import InterfaceError, OperationalError, connection
 from django.test.utils import CaptureQueriesContext
 
 from chat import entrance, identity
@@ -95,7 +95,7 @@ async def test_whoever_gives_up_waiting_keeps_nobody_from_the_answer(reader):
     assert (await first, await third) == (2, 4)
 
 
-def test_hundreds_who_come_back_cost_four_queries(make_user, cookie_of):
+def test_twenty_are_looked_up_and_let_in_by_four_queries(make_user, cookie_of):
     keys = [cookie_of(f"user{n}").partition("=")[2] for n in range(20)]
     Room.objects.bulk_create(Room(slug=f"r{n}", name="-") for n in range(20))
     slugs = [f"r{n}" for n in range(20)]
@@ -109,6 +109,49 @@ def test_hundreds_who_come_back_cost_four_queries(make_user, cookie_of):
     ]
     assert set(entrances) == set(slugs)
     assert len(queries) == 4
+
+
+async def test_whoever_has_given_up_is_not_asked_for(reader):
+    question = Question()
+    first, second, third = await ask_all(reader, question, [1, 2, 3])
+    second.cancel()
+    await asyncio.wait([second])
+
+    question.free.set()
+
+    assert (await first, await third) == (2, 6)
+    assert question.asked == [[1], [3]]
+
+
+async def test_whoever_still_waits_when_it_stops_is_told(reader):
+    reader.AT_ONCE = 1
+    question = Question()
+    tasks = await ask_all(reader, question, [1, 2, 3, 4])
+    stopping = asyncio.create_task(asyncio.to_thread(reader.stop))
+    await until(lambda: reader.executor is None)
+
+    question.free.set()
+    answers = await asyncio.gather(*tasks, return_exceptions=True)
+    await stopping
+
+    assert answers[:2] == [2, 4]
+    assert {type(answer) for answer in answers[2:]} == {InterfaceError}
+
+
+@pytest.mark.parametrize(
+    "engine", ["db", "cached_db", "cache", "file", "signed_cookies"]
+)
+def test_a_login_is_found_wherever_sessions_are(
+    settings, tmp_path, make_user, cookie_of, engine
+):
+    settings.SESSION_ENGINE = f"django.contrib.sessions.backends.{engine}"
+    settings.SESSION_FILE_PATH = str(tmp_path)
+    key = cookie_of("ana").partition("=")[2]
+
+    found = identity.logins(["!!!!!!!!!", "x" * 32, key])
+
+    assert list(found) == [key]
+    assert found[key].user.username == "ana"
 
 
 def test_each_room_has_its_own_last_page(make_user):

@@ -4,7 +4,6 @@ import asyncio
 import contextlib
 import itertools
 import json
-import random
 import uuid
 
 import websockets
@@ -18,11 +17,12 @@ class Page:
 
     `doors` are functions that open a websocket; it goes from one to the next, and takes
     up to `soon` seconds for that. One user's pages share the limits of a user, so
-    many of them must not come at once.
+    many of them must not come at once. `chance` is a `random.Random`.
     """
 
-    def __init__(self, doors, soon=SOON):
+    def __init__(self, doors, chance, soon=SOON):
         self.doors = doors
+        self.chance = chance
         self.soon = soon
         self.seen = {}  # texts by seq
         self.rev = None  # of the last change up to which it has seen all
@@ -46,7 +46,7 @@ class Page:
             if self.socket is not None and self.socket.close_code:
                 self.codes.append(self.socket.close_code)
             self.socket = None
-            await asyncio.sleep(random.uniform(0, self.soon))
+            await asyncio.sleep(self.chance.uniform(0, self.soon))
 
     async def say(self, text):
         """Write a message, now or when it is connected."""

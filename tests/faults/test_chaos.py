@@ -270,7 +270,7 @@ def page_of(number, site):
         )
         for process in site.processes[first:] + site.processes[:first]
     ]
-    return Page(doors)
+    return Page(doors, random.Random(f"{SEED} page {number}"))
 
 
 async def talk(page, number):

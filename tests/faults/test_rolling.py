@@ -3,6 +3,7 @@
 import asyncio
 import functools
 import itertools
+import random
 import signal
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
@@ -11,7 +12,7 @@ import pytest
 
 from ..clock import until
 from ..server import Server
-from .conftest import LONG, all_started
+from .conftest import LONG, SEED, all_started
 from .invariants import wait_until_all_hold
 from .page import Page
 
@@ -56,10 +57,11 @@ def page_of(number, servers):
         functools.partial(server.connect, "/ws/chat/", user)
         for server in servers[first:] + servers[:first]
     ]
-    return Page(doors, SOON)
+    return Page(doors, random.Random(f"{SEED} page {number}"), SOON)
 
 
 async def test_a_rolling_restart_loses_no_client_no_message_and_no_event(trio):
+    print(f"SEED={SEED}")
     pages = [page_of(number, trio) for number in range(CLIENTS)]
     tasks = [asyncio.create_task(page.run()) for page in pages]
     await until(lambda: all(page.rev is not None for page in pages), BACK_WITHIN)

@@ -85,8 +85,8 @@ async def test_full_collections_rest_in_proportion_to_what_they_cost(
     collector = garbage.Collector(asyncio.get_running_loop())
 
     await until(lambda: collector.took)
-    collected_at = collector.collected_at
-    await asyncio.sleep(0.2)
+    collected_at, looks_at = collector.collected_at, collector.looks_at
+    await until(lambda: collector.looks_at > looks_at + 5 * garbage.LOOK_EVERY)
 
     assert collector.collected_at == collected_at
 
@@ -94,8 +94,8 @@ async def test_full_collections_rest_in_proportion_to_what_they_cost(
 async def test_nothing_is_collected_where_nothing_has_happened(often, monkeypatch):
     monkeypatch.setattr(garbage, "WORTH_IT", garbage.NEVER)
     collector = garbage.Collector(asyncio.get_running_loop())
-    began_at = collector.collected_at
+    began_at, looks_at = collector.collected_at, collector.looks_at
 
-    await asyncio.sleep(0.2)
+    await until(lambda: collector.looks_at > looks_at + 5 * garbage.LOOK_EVERY)
 
     assert collector.collected_at == began_at
