@@ -107,6 +107,7 @@ class Hub:
         self.heartbeat = Errand(self._beat)
         self.ticks = Ticks([GROUP, presence.GROUP], self._on_tick)
         self.pollers = []
+        self.farewell = None  # code and reason, once the server stops
 
     def join(self, member, seen):
         """Bring a member everything with a rev above `seen`, in order."""
@@ -123,6 +124,8 @@ class Hub:
         room.delivered = min(room.delivered, seen)
         self.look([room_id])
         self._introduce(member, room)
+        if self.farewell is not None:
+            member.dismiss(*self.farewell)
 
     def leave(self, member):
         """Forget a member, if it ever joined."""
@@ -202,12 +205,17 @@ class Hub:
         return [member for room in self.rooms.values() for member in room.members]
 
     async def say_goodbye(self, code, reason):
-        """Close every member's socket, and wait until that is sent."""
-        rooms = list(self.rooms.values())
-        for room in rooms:
+        """Close every member's socket, also of those who come now, and wait until that
+        is sent."""
+        self.farewell = code, reason
+        for room in self.rooms.values():
             room.dismiss_all(code, reason)
-        writers = [member.writer for room in rooms for member in room.members]
-        await asyncio.gather(*filter(None, writers), return_exceptions=True)
+        while writers := [
+            member.writer
+            for member in self._members()
+            if member.writer is not None and not member.writer.done()
+        ]:
+            await asyncio.wait(writers)
 
     def _on_tick(self, kind, about):
         if kind in (None, TICK):

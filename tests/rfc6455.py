@@ -86,9 +86,18 @@ class Client:
     """
 
     def __init__(
-        self, port, path="/", *, at="127.0.0.1", timeout=10, buffer=None, **headers
+        self,
+        port,
+        path="/",
+        *,
+        at="127.0.0.1",
+        timeout=10,
+        buffer=None,
+        wait=True,
+        **headers,
     ):
-        """Connect and shake hands. Whether the server agreed stands in `status`.
+        """Connect and shake hands. Whether the server agreed stands in `status`; call
+        `read_status()` if this is not to `wait` for it.
 
         `buffer` is how many bytes the kernel may take in that nobody has read.
         """
@@ -100,7 +109,7 @@ class Client:
         try:
             self.socket.connect((at, port))
             self.write(handshake(port, path, **headers))
-            self.status = self._read_status()
+            self.status = self.read_status() if wait else None
         except OSError:
             self.drop()
             raise
@@ -143,6 +152,15 @@ class Client:
 
     # In ------------------------------------------------------------------------------
 
+    def read_status(self):
+        """The status of the answer to the handshake; None if there was no answer."""
+        try:
+            line = self.stream.readline()
+            http.client.parse_headers(self.stream)
+        except (ConnectionError, http.client.HTTPException):
+            return None
+        return int(line.split()[1]) if line else None
+
     def receive(self):
         """Return the next frame; None at the end. Pings are answered on the way."""
         try:
@@ -169,15 +187,6 @@ class Client:
             length = int.from_bytes(self.stream.read(2 if length == 126 else 8), "big")
         payload = self.stream.read(length)
         return Frame(head[0] & 0x0F, payload) if len(payload) == length else None
-
-    def _read_status(self):
-        """The status of the answer to the handshake; None if there was no answer."""
-        try:
-            line = self.stream.readline()
-            http.client.parse_headers(self.stream)
-        except (ConnectionError, http.client.HTTPException):
-            return None
-        return int(line.split()[1]) if line else None
 
 
 def _mask(payload, key):

@@ -68,6 +68,8 @@ class LocalProcess:
         self.started = self.stopping = False
         self.taken_for_lost = False  # by others, who closed what it held
         self.asked = False  # staff asked for something, says the layer
+        self.farewell: tuple[int, str] | None = None  # once the server stops
+        self.leaving: set[asyncio.Task[bool]] = set()
         self.seq = 0  # of the last event
         self._failure_told_at = -FAILURES_TOLD_EVERY
 
@@ -89,6 +91,8 @@ class LocalProcess:
             self.ticker.attach(asyncio.get_running_loop())
             self.commands.subscription.start()
         self.registry.add(recorder)
+        if self.farewell is not None:
+            self._send_away(recorder, *self.farewell)
 
     def discard(self, recorder: Recorder) -> None:
         """Let go of a connection that has ended."""
@@ -163,20 +167,31 @@ class LocalProcess:
 
         One after the other, in no particular order, in at most `CLOSE_ALL_WITHIN`:
         their clients come back to another process, which had better not meet them all
-        at once.
+        at once. Who was on the way in when that began is closed as soon as it is here.
         """
+        self.farewell = code, reason
         recorders = list(self.registry)
         random.shuffle(recorders)
         pause = min(1 / CLOSING_RATE, CLOSE_ALL_WITHIN / max(len(recorders), 1))
         began_at = time.monotonic()
-        closing = []
         for number, recorder in enumerate(recorders):
             early = began_at + number * pause - time.monotonic()
             if early > 0:
                 await asyncio.sleep(early)
-            end = recorder.disconnect(code, reason, Connection.Cause.SERVER)
-            closing.append(asyncio.create_task(end))
-        await asyncio.gather(*closing, return_exceptions=True)
+            self._send_away(recorder, code, reason)
+        while self.leaving:
+            await asyncio.wait(self.leaving)
+
+    def _send_away(self, recorder: Recorder, code: int, reason: str) -> None:
+        end = recorder.disconnect(code, reason, Connection.Cause.SERVER)
+        task = asyncio.get_running_loop().create_task(end)
+        self.leaving.add(task)
+        task.add_done_callback(self._sent_away)
+
+    def _sent_away(self, task: asyncio.Task[bool]) -> None:
+        self.leaving.discard(task)
+        if not task.cancelled():
+            task.exception()  # the peer has gone by itself
 
     def end_connections(self) -> None:
         """Note the end of those whose applications outlive the server's patience."""

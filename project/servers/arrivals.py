@@ -6,11 +6,11 @@ from collections import deque
 
 logger = logging.getLogger("channelscope")
 
-AT_ONCE = 2  # in a round; what follows the first bytes takes some milliseconds each
+A_ROUND = 2  # newcomers; what follows the first bytes takes some milliseconds each
 
 
 class Arrivals:
-    """A queue before the door.
+    """A queue before the door of a server.
 
     When hundreds come at once, after a restart for example, those who are connected
     must not wait until all of them are in.
@@ -18,25 +18,33 @@ class Arrivals:
 
     def __init__(self):
         self.waiting = deque()
+        self.is_closed = False
 
-    def add(self, enter):
-        """Call `enter()` soon, from the running event loop."""
-        self.waiting.append(enter)
+    def add(self, newcomer):
+        """Call `newcomer.enter()` soon, from the running event loop; or its
+        `turn_away()`, as soon as the door is closed."""
+        if self.is_closed:
+            newcomer.turn_away()
+            return
+        self.waiting.append(newcomer)
         if len(self.waiting) == 1:
             asyncio.get_running_loop().call_soon(self._let_in)
 
+    def close(self):
+        """Let nobody in any more: the server is about to stop."""
+        self.is_closed = True
+        while self.waiting:
+            self.waiting.popleft().turn_away()
+
     def _let_in(self):
-        for _ in range(min(AT_ONCE, len(self.waiting))):
+        for _ in range(min(A_ROUND, len(self.waiting))):
             try:
                 # It stays in the queue until it is through: nobody else asks for a
                 # round meanwhile.
-                self.waiting[0]()
+                self.waiting[0].enter()
             except Exception:
                 # One that cannot enter must not keep all others out.
                 logger.exception("A handshake failed")
             self.waiting.popleft()
         if self.waiting:
             asyncio.get_running_loop().call_soon(self._let_in)
-
-
-arrivals = Arrivals()

@@ -11,7 +11,7 @@ from daphne.endpoints import build_endpoint_description_strings
 from daphne.ws_protocol import WebSocketProtocol
 from twisted.internet import defer, reactor, tcp
 
-from .arrivals import arrivals
+from .arrivals import Arrivals
 from .garbage import Collector
 from .limits import (
     ACCEPT_WITHIN,
@@ -53,6 +53,10 @@ def run(listener, application, say_goodbye):
 class Server(daphne.server.Server):
     """Daphne's server, which would fail to stop soon after a socket was closed."""
 
+    def __init__(self, *args, **options):
+        super().__init__(*args, **options)
+        self.arrivals = Arrivals()
+
     def kill_all_applications(self):
         # As in daphne, which raises KeyError for a connection whose application has
         # returned, and then never stops.
@@ -82,9 +86,10 @@ class Server(daphne.server.Server):
         self.ws_factory.protocol = Protocol
 
     def stop_accepting(self):
-        """Close the listening sockets."""
+        """Close the listening sockets, and the door."""
         for listening in self.listeners:
             listening.addCallback(lambda port: port.stopListening())
+        self.arrivals.close()
 
 
 class Protocol(WebSocketProtocol):
@@ -98,8 +103,8 @@ class Protocol(WebSocketProtocol):
     `IPushProducer`), and is told when 64 KiB wait there.
     """
 
-    first = b""  # what came before its turn
-    is_in = False  # whether its turn has come
+    asked = b""  # the handshake's request, until it has its turn
+    is_in = False  # whether it had its turn
     failure = None  # (code, reason)
     drained = None  # a future while too much waits in the transport
 
@@ -117,16 +122,24 @@ class Protocol(WebSocketProtocol):
     def dataReceived(self, data):
         if self.is_in:
             return super().dataReceived(data)
-        if not self.first:
-            arrivals.add(self._enter)
-        self.first += data
-        if len(self.first) > LARGEST_FRAME:  # a client that has never waited
-            self._enter()
+        # From the HTTP channel, which reads on as soon as this returns.
+        self.asked = data
+        self.factory.server_class.arrivals.add(self)
+        asyncio.get_running_loop().call_soon(self._wait)
 
-    def _enter(self):
-        if not self.is_in and self.state == self.STATE_CONNECTING:
-            data, self.first, self.is_in = self.first, b"", True
-            super().dataReceived(data)
+    def _wait(self):
+        if not self.is_in:
+            self.transport.pauseProducing()
+
+    def enter(self):
+        if self.state == self.STATE_CONNECTING:
+            request, self.asked, self.is_in = self.asked, b"", True
+            self.transport.resumeProducing()
+            super().dataReceived(request)
+
+    def turn_away(self):
+        # Without an answer: a proxy takes that as a reason to ask another process.
+        self.transport.abortConnection()
 
     def dropConnection(self, abort=False):
         super().dropConnection(abort)

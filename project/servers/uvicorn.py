@@ -13,7 +13,7 @@ from uvicorn.protocols.websockets.websockets_sansio_impl import (
 from websockets.frames import Frame, Opcode
 from websockets.protocol import State
 
-from .arrivals import arrivals
+from .arrivals import Arrivals
 from .garbage import Collector
 from .limits import LARGEST_FRAME, LAST_WORD_WITHIN, PING_INTERVAL, PING_TIMEOUT
 from .shutdown import Shutdown
@@ -60,14 +60,20 @@ def run(listener, application, say_goodbye):
 class Server(uvicorn.Server):
     """Uvicorn's server, stopped from outside."""
 
+    def __init__(self, config):
+        super().__init__(config)
+        # Where each protocol finds it.
+        self.server_state.arrivals = Arrivals()
+
     @contextlib.contextmanager
     def capture_signals(self):
         yield
 
     def stop_accepting(self):
-        """Close the listening sockets."""
+        """Close the listening sockets, and the door."""
         for server in self.servers:
             server.close()
+        self.server_state.arrivals.close()
 
     def stop(self):
         """End `serve`."""
@@ -85,12 +91,16 @@ class HttpProtocol(HttpToolsProtocol):
 
     def handle_websocket_upgrade(self):
         self.transport.pause_reading()
-        arrivals.add(self._enter)
+        self.server_state.arrivals.add(self)
 
-    def _enter(self):
+    def enter(self):
         if not self.transport.is_closing():
             self.transport.resume_reading()
             super().handle_websocket_upgrade()
+
+    def turn_away(self):
+        # Without an answer: a proxy takes that as a reason to ask another process.
+        self.transport.close()
 
 
 class Protocol(WebSocketsSansIOProtocol):

@@ -219,3 +219,13 @@ async def fail(*args):
 
 def fail_at_once(*args):
     raise OperationalError("the database is away")
+
+
+async def test_whoever_comes_in_while_the_server_says_goodbye_is_told_too(join):
+    await join("ana")
+    await local_hub().say_goodbye(4012, "The server restarts.")
+
+    late = await join("bruno")
+
+    assert (await late.hear_farewell())["code"] == 4012
+    assert await late.hear_close() == 4012

@@ -13,6 +13,7 @@ from .conftest import KINDS, LONG
 from .server import eventually
 
 MISTAKE = r"Mistake.*faults[./]consumers"  # the type and the place
+STILL_OPEN = "select 1 from monitor_connection where path = ? and closed_at is null"
 
 
 def close_with_a_reason(client):
@@ -114,6 +115,25 @@ def test_whoever_waits_long_to_be_accepted_is_not_turned_away(server, connect, p
     assert client.status == 101
     client.send("hola")
     assert client.receive().text == "hola"
+
+
+def test_whoever_leaves_before_their_turn_keeps_nobody_out(server, connect, path):
+    crowd = [connect(f"/echo/{path}", wait=False) for _ in range(100)]
+    leaving, staying = crowd[::2], crowd[1::2]
+    for client in leaving:
+        client.reset()
+
+    for client in staying:
+        assert client.read_status() == 101
+        client.send("hola")
+        assert client.receive().text == "hola"
+        client.close()
+
+    # Some of those who left may have been in already.
+    eventually(lambda: not server.rows(STILL_OPEN, f"/echo/{path}"))
+    recorded = server.connections(f"/echo/{path}")
+    assert [row.cause for row in recorded].count("client") == len(staying)
+    assert {(row.begins, row.ends) for row in recorded} == {(1, 1)}
 
 
 @pytest.mark.parametrize("handler", ["hangs", "hangs-on"])

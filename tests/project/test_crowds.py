@@ -8,15 +8,22 @@ from itertools import groupby
 import pytest
 
 from project.servers import garbage
-from project.servers.arrivals import AT_ONCE, Arrivals
+from project.servers.arrivals import A_ROUND, Arrivals
 
 from ..clock import until
 
 
+class Newcomer:
+    """Somebody who waits at the door."""
+
+    def __init__(self, enter, turn_away=None):
+        self.enter, self.turn_away = enter, turn_away
+
+
 async def test_newcomers_enter_a_few_at_a_time_and_others_in_between():
     happened, arrivals = [], Arrivals()
-    for number in range(5 * AT_ONCE):
-        arrivals.add(lambda number=number: happened.append(number))
+    for number in range(5 * A_ROUND):
+        arrivals.add(Newcomer(lambda number=number: happened.append(number)))
 
     while arrivals.waiting:
         await asyncio.sleep(0)
@@ -24,13 +31,14 @@ async def test_newcomers_enter_a_few_at_a_time_and_others_in_between():
 
     runs = [list(run) for _, run in groupby(happened, "another".__eq__)]
     runs = [run for run in runs if run[0] != "another"]
-    assert sum(runs, []) == list(range(5 * AT_ONCE))
-    assert [len(run) for run in runs] == [AT_ONCE] * 5
+    assert sum(runs, []) == list(range(5 * A_ROUND))
+    assert [len(run) for run in runs] == [A_ROUND] * 5
 
 
 async def test_whoever_comes_while_another_enters_has_a_turn_too():
     entered, arrivals = [], Arrivals()
-    arrivals.add(lambda: arrivals.add(lambda: entered.append("the second")))
+    second = Newcomer(lambda: entered.append("the second"))
+    arrivals.add(Newcomer(lambda: arrivals.add(second)))
 
     await until(lambda: entered)
 
@@ -39,13 +47,32 @@ async def test_whoever_comes_while_another_enters_has_a_turn_too():
 
 async def test_one_that_cannot_enter_keeps_nobody_out(caplog):
     entered, arrivals = [], Arrivals()
-    arrivals.add(lambda: 1 / 0)
-    arrivals.add(lambda: entered.append("the second"))
+    arrivals.add(Newcomer(lambda: 1 / 0))
+    arrivals.add(Newcomer(lambda: entered.append("the second")))
 
     await until(lambda: entered)
 
     assert not arrivals.waiting
     assert [record.getMessage() for record in caplog.records] == ["A handshake failed"]
+
+
+async def test_once_the_door_is_closed_nobody_enters():
+    happened, arrivals = [], Arrivals()
+
+    def newcomer(number):
+        entered, away = (f"{number} {what}" for what in ("entered", "turned away"))
+        return Newcomer(lambda: happened.append(entered), lambda: happened.append(away))
+
+    for number in range(A_ROUND + 1):
+        arrivals.add(newcomer(number))
+    await asyncio.sleep(0)
+    arrivals.close()
+    arrivals.add(newcomer("late"))
+    for _ in range(3):
+        await asyncio.sleep(0)
+
+    entered = [f"{number} entered" for number in range(A_ROUND)]
+    assert happened == [*entered, f"{A_ROUND} turned away", "late turned away"]
 
 
 class Node:

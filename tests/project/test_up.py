@@ -2,16 +2,21 @@
 
 import asyncio
 import json
+import select
 import signal
 import stat
 import time
+from collections import Counter
 
 import pytest
 import websockets
 
 from ..clock import until
+from ..rfc6455 import Client
 from ..server import PASSWORD, Server
 
+CROWD = 400
+SWITCHING_PROTOCOLS, FORBIDDEN = 101, 403
 ENDS = ("disconnect", "reject", "error")
 
 
@@ -109,6 +114,31 @@ async def test_a_signal_says_goodbye_stores_and_ends_in_time(server, number):
     sql = "select cause, close_code, messages_in from monitor_connection"
     assert server.rows(sql) == [("server", 4012, 1)]
     assert list((server.data_dir / "monitor-journal").iterdir()) == []
+
+
+def test_a_signal_while_a_crowd_comes_in_says_goodbye_to_all_who_are_in(server):
+    limits = ("CHAT_MAX_CONNECTIONS", "CHAT_MAX_CONNECTIONS_OF_ADDRESS")
+    server.environment |= dict.fromkeys(limits, str(CROWD))
+    server.start()
+    headers = {"cookie": server.cookie("ana"), "origin": server.url, "wait": False}
+    crowd = [Client(server.port, "/ws/chat/", **headers) for _ in range(CROWD)]
+    select.select([client.socket for client in crowd], [], [], 10)
+
+    server.process.send_signal(signal.SIGTERM)
+    ends = Counter()
+    for client in crowd:
+        status, last = client.read_status(), client.end()
+        ends[status, last.code if last else None] += 1
+
+    assert ends[SWITCHING_PROTOCOLS, 4012]
+    assert ends[None, None], "all were in before the signal"
+    refused = {(None, None), (FORBIDDEN, None)}
+    assert set(ends) - refused == {(SWITCHING_PROTOCOLS, 4012)}
+    assert server.process.wait(10) == 0
+    assert "everything is stored" in server.log
+    assert "Traceback" not in server.log
+    recorded = server.rows("select cause, close_code from monitor_connection")
+    assert Counter(recorded) == {("server", 4012): CROWD - ends[None, None]}
 
 
 async def test_it_ends_in_time_although_a_client_does_not_read(server):
