@@ -19,16 +19,19 @@ async def channel_of(layer: Any, groups: Iterable[str]) -> AsyncIterator[str]:
         for group in groups:
             await layer.group_add(group, channels[0])
 
-    try:
-        await _undisturbed(join())
-        yield channels[0]
-    finally:
+    async def leave() -> None:
         for channel in channels:
             for group in groups:
                 # One that fails must not keep it in the others.
                 with contextlib.suppress(Exception):
                     await layer.group_discard(group, channel)
             await _give_back(layer, channel)
+
+    try:
+        await _undisturbed(join())
+        yield channels[0]
+    finally:
+        await _undisturbed(leave())
 
 
 async def _undisturbed(work: Coroutine[Any, Any, None]) -> None:
@@ -37,13 +40,17 @@ async def _undisturbed(work: Coroutine[Any, Any, None]) -> None:
     redis-py that is cancelled while it subscribes does not know that it has.
     """
     task = asyncio.ensure_future(work)
-    try:
-        await asyncio.shield(task)
-    except asyncio.CancelledError:
-        await asyncio.wait([task])
-        if not task.cancelled():
-            task.exception()  # nobody else asks
-        raise
+    cancelled = None
+    while not task.done():
+        try:
+            await asyncio.wait([task])
+        except asyncio.CancelledError as error:
+            cancelled = error
+    if cancelled is None:
+        return task.result()
+    if not task.cancelled():
+        task.exception()  # nobody else asks
+    raise cancelled
 
 
 async def _give_back(layer: Any, channel: str) -> None:
@@ -52,7 +59,9 @@ async def _give_back(layer: Any, channel: str) -> None:
     There is no call for that: layers do so when a `receive` is cancelled. Often one
     was, by whatever ended the listening; another one would subscribe anew.
     """
-    while channel in getattr(layer, "channels", ()):
-        with contextlib.suppress(Exception):
-            async with asyncio.timeout(0):
-                await layer.receive(channel)
+    # Whatever it raises, it has forgotten it or never will.
+    with contextlib.suppress(Exception):
+        while channel in getattr(layer, "channels", ()):
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(0):
+                    await layer.receive(channel)

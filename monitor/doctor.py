@@ -147,7 +147,7 @@ def _stack() -> Iterator[CheckMessage]:
             id="monitor.W013",
         )
     inside = [kind for kind, place in places.items() if place > monitor]
-    if any(issubclass(kind, (AuthMiddleware, SessionMiddleware)) for kind in inside):
+    if any(_authenticates(kind) for kind in inside):
         yield Warning(
             "Authentication stands inside of MonitorMiddleware: connections are "
             "recorded without user and session.",
@@ -170,6 +170,12 @@ def _layers(application: Any) -> Iterator[Any]:
         kept = getattr(application, "__dict__", {})
         wrapped = (kept.get(name) for name in WRAPPED)
         application = next((one for one in wrapped if one is not None), None)
+
+
+def _authenticates(kind: type) -> bool:
+    """Whether a middleware is Channels', or says so by `authenticates = True`."""
+    channels = issubclass(kind, (AuthMiddleware, SessionMiddleware))
+    return channels or bool(getattr(kind, "authenticates", False))
 
 
 def _trusts_all(layer: Any) -> bool:

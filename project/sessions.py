@@ -18,6 +18,8 @@ class LoginMiddleware:
     for every frame whether the session has changed. Stands inside a `CookieMiddleware`.
     """
 
+    authenticates = True  # the set-up page looks where it stands
+
     def __init__(self, app):
         self.app = app
 

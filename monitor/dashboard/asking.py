@@ -7,6 +7,7 @@ import uuid
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 from django.contrib import messages
@@ -46,7 +47,7 @@ class Targets:
     """What staff chose: some connections, all of somebody's, or a process."""
 
     words: str
-    connections: list[Connection] = field(default_factory=list)
+    connections: QuerySet[Connection]  # newest first
     process: Process | None = None
     blockable: dict[str, str] = field(default_factory=dict)  # kind of block: value
 
@@ -56,24 +57,29 @@ class Targets:
         nothing. Of several criteria the first of these counts."""
         if key := data.get("process"):
             process = get_object_or_404(Process, pk=uuids([key])[0])
-            held = list(_open().filter(process=process))
+            held = _open().filter(process=process)
             return cls(_("the process %s") % process, held, process=process)
         if keys := data.getlist("connection"):
             # Also one that has closed since it was chosen: that is its result.
             found = _with_process(Connection.objects.filter(pk__in=uuids(keys)))
-            return cls(_("the chosen connections"), list(found))
+            return cls(_("the chosen connections"), found)
         if name := clean(data.get("user", "")):
             words, found = _("all connections of %s") % name, _open()
             blockable = _blockable(str(Block.Kind.USER), name)
-            return cls(words, list(found.filter(username=name)), blockable=blockable)
+            return cls(words, found.filter(username=name), blockable=blockable)
         if pattern := clean(data.get("path", "")):
             words = _("all connections to %s") % pattern
             regex = f"^{pattern_regex(pattern)}$"
-            return cls(words, list(_open().filter(path__regex=regex)))
+            return cls(words, _open().filter(path__regex=regex))
         if network := data.get("client"):
             words = _("all connections from %s") % network
             return cls(words, _from(network), blockable=_blockable(NETWORK, network))
         return None
+
+    @cached_property
+    def count(self) -> int:
+        """How many connections that are; only a page of them is shown."""
+        return self.connections.count()
 
     def kinds(self, viewer: Viewer) -> list[str]:
         """What this viewer may ask of them."""
@@ -101,7 +107,7 @@ def ask(request: HttpRequest, context: Context) -> HttpResponse:
         if form.cleaned_data["kind"] == BLOCK:
             text = _("Blocked %s, until it is over or lifted in the list of blocks.")
             messages.success(request, text % ", ".join(targets.blockable.values()))
-        if targets.process is not None or targets.connections:
+        if order is not None:
             return redirect("admin:monitor_live_order", order)
         if form.cleaned_data["kind"] != BLOCK:
             messages.warning(request, _("Nobody was connected; nothing was done."))
@@ -113,8 +119,7 @@ def ask(request: HttpRequest, context: Context) -> HttpResponse:
             **context,
             "title": _("Act on %s") % targets.words,
             "targets": targets,
-            "count": len(targets.connections),
-            "shown": targets.connections[:SHOWN],
+            "shown": list(targets.connections[:SHOWN]),
             "form": form,
             "given": [
                 (name, value)
@@ -147,22 +152,25 @@ def order(request: HttpRequest, pk: uuid.UUID, context: Context) -> HttpResponse
     return render(request, "monitor/order.html", {**context, **told, "title": title})
 
 
-def place(targets: Targets, asked: dict[str, Any], user: Any) -> uuid.UUID:
+def place(targets: Targets, asked: dict[str, Any], user: Any) -> uuid.UUID | None:
     """Write what a valid form asks as actions, one for each target; return the order.
 
-    Whoever is to be blocked is blocked from then on, and disconnected.
+    None if nobody is connected. Whoever is to be blocked is blocked from then on, and
+    disconnected.
     """
     kind, reason = asked["kind"], asked["reason"]
     if kind == Kind.DRAIN:
         assert targets.process is not None
         return write([_of_process(targets.process, reason)], user)
-    connections = targets.connections
+    connections = list(targets.connections)
     if kind == BLOCK:
         block = block_out(targets.blockable, asked, user)
         kind = str(Kind.DISCONNECT)
         reason = blocking(block).sentence(time.time_ns() // 1000)
     elif kind == Kind.LOG_OUT:
         connections = _with_sessions_of(connections)
+    if not connections:
+        return None
     return write((_of(kind, one, reason) for one in connections), user)
 
 
@@ -235,13 +243,15 @@ def _with_process(connections: QuerySet[Connection]) -> QuerySet[Connection]:
     return with_process.defer("scope", "process__traffic").order_by("-opened_at", "-pk")
 
 
-def _from(network: str) -> list[Connection]:
+def _from(network: str) -> QuerySet[Connection]:
     """The open connections from an address or a network; none if it is neither."""
     block = Blocking(NETWORK, network, "", None)
+    hosts = _open().order_by().values_list("client_host", flat=True).distinct()
     try:
-        return [one for one in _open() if block.fits("", one.client_host)]
+        among = [host for host in hosts if block.fits("", host)]
     except ValueError:
-        return []
+        among = []
+    return _open().filter(client_host__in=among)
 
 
 def _blockable(kind: str, value: str) -> dict[str, str]:

@@ -4,6 +4,7 @@ import asyncio
 
 import pytest
 import redis as redis_client
+from channels.layers import InMemoryChannelLayer
 from channels_redis.pubsub import RedisPubSubChannelLayer
 
 from monitor.channel import channel_of
@@ -72,8 +73,9 @@ async def test_whoever_is_cancelled_while_waiting_leaves_no_channel_behind(
     assert task.cancelled()
 
 
+@pytest.mark.parametrize("times", [1, 2])
 async def test_whoever_is_cancelled_while_joining_leaves_no_channel_behind(
-    layer, channels
+    layer, channels, times
 ):
     before = channels()
 
@@ -84,10 +86,56 @@ async def test_whoever_is_cancelled_while_joining_leaves_no_channel_behind(
     for number in range(40):
         task = asyncio.create_task(listen())
         await asyncio.sleep(number / 20_000)
-        task.cancel()
+        for _ in range(times):
+            task.cancel()
+            await asyncio.sleep(0)
         await asyncio.wait([task])
         assert task.cancelled()
+        await until(lambda: channels() == before)
         if number % 4 == 0:
             await layer.flush()  # it connects anew
 
+
+async def test_whoever_is_cancelled_while_leaving_leaves_no_channel_behind(
+    layer, channels, monkeypatch
+):
+    before = channels()
+    leaving, discard = asyncio.Event(), layer.group_discard
+
+    async def slow(group, channel):
+        leaving.set()
+        await asyncio.sleep(0.01)
+        await discard(group, channel)
+
+    async def listen():
+        async with channel_of(layer, ["a-group", "another"]):
+            pass
+
+    monkeypatch.setattr(layer, "group_discard", slow)
+    task = asyncio.create_task(listen())
+    await leaving.wait()
+    task.cancel()
+
     await until(lambda: channels() == before)
+    assert task.cancelled()
+
+
+async def test_in_memory_nothing_stays_behind_either():
+    layer = InMemoryChannelLayer()
+    async with channel_of(layer, ["a-group"]) as channel:
+        for number in range(3):
+            await layer.group_send("a-group", {"type": "tick", "number": number})
+        assert (await layer.receive(channel))["number"] == 0
+
+    assert not layer.channels
+    assert not layer.groups
+
+
+async def test_a_layer_that_cannot_give_back_holds_nobody_up(layer, monkeypatch):
+    async def lost(channel):
+        raise ConnectionError
+
+    async with channel_of(layer, ["a-group"]) as channel:
+        monkeypatch.setattr(layer, "receive", lost)
+
+    assert channel in layer.channels

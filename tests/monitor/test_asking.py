@@ -3,8 +3,10 @@
 import uuid
 
 import pytest
+from django.db.models.signals import post_init
 from django.utils import timezone
 
+from monitor.dashboard import asking
 from monitor.models import Action, Block, Connection
 
 from .test_admin import LIVE
@@ -31,6 +33,19 @@ def three(connection):
     return list(Connection.objects.order_by("opened_at"))
 
 
+@pytest.fixture
+def loaded():
+    """The connections that Django makes objects of."""
+    found = []
+
+    def note(instance, **sent):
+        found.append(instance)
+
+    post_init.connect(note, Connection)
+    yield found
+    post_init.disconnect(note, Connection)
+
+
 @pytest.mark.parametrize(
     ("query", "count"),
     [
@@ -50,6 +65,24 @@ def test_the_targets_and_their_number_are_named(olga, three, query, count):
         assert f"{count} open connection" in page
     else:
         assert "None of them is open now." in page
+
+
+@pytest.mark.parametrize("query", ["user=ana", "path=*", "client=192.0.2.0/24"])
+def test_of_many_only_the_newest_are_loaded_and_all_are_meant(
+    olga, connection, loaded, query
+):
+    facts = {"process": connection.process, "path": "/ws/chat/", "username": "ana"}
+    facts |= {"opened_at": timezone.now(), "active_at": timezone.now()}
+    Connection.objects.bulk_create(
+        Connection(pk=uuid.uuid4(), client_host="192.0.2.8", **facts)
+        for _ in range(asking.SHOWN + 10)
+    )
+    loaded.clear()
+
+    page = olga.get(f"{ASK}?{query}").text
+
+    assert "all 61 are meant" in page
+    assert len(loaded) == asking.SHOWN
 
 
 def test_each_target_gets_an_action_with_the_reason_and_one_order(olga, three):

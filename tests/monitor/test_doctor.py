@@ -22,6 +22,7 @@ from monitor.middleware import MonitorMiddleware
 from monitor.models import Process
 from monitor.origin import SameOriginOnly
 from monitor.processes import setup
+from project.sessions import LoginMiddleware
 
 from .test_admin import LIVE
 
@@ -40,6 +41,7 @@ unrecorded = around(AuthMiddlewareStack(SameOriginOnly(router)))
 open_to_all = around(AuthMiddlewareStack(MonitorMiddleware(router)))
 origin_outside = around(SameOriginOnly(MonitorMiddleware(router)))
 auth_inside = around(MonitorMiddleware(SameOriginOnly(AuthMiddlewareStack(router))))
+login_inside = around(MonitorMiddleware(SameOriginOnly(LoginMiddleware(router))))
 forgeable = ProxyHeadersMiddleware(right, trusted_hosts="*")
 from_anywhere = ProxyHeadersMiddleware(right, trusted_hosts=["0.0.0.0/0"])
 behind_proxy = ProxyHeadersMiddleware(right, trusted_hosts=["192.0.2.1"])
@@ -59,6 +61,7 @@ def ids(messages):
         ("open_to_all", ["monitor.W012"]),
         ("origin_outside", ["monitor.W013"]),
         ("auth_inside", ["monitor.W014"]),
+        ("login_inside", ["monitor.W014"]),
         ("forgeable", ["monitor.W015"]),
         ("from_anywhere", ["monitor.W015"]),
         ("missing", ["monitor.E013"]),

@@ -48,6 +48,13 @@ function reconnectAfter(delay) {
   }, delay);
 }
 
+// Full jitter: a server that is back is not met by everybody at once.
+function reconnectSoon() {
+  const longest = Math.min(1000 * 2 ** failures, LONGEST_DELAY);
+  failures += 1;
+  reconnectAfter(Math.random() * longest);
+}
+
 live.addEventListener("htmx:wsConnecting", () => {
   heardAt = Date.now();
 });
@@ -71,10 +78,7 @@ live.addEventListener("htmx:wsClose", (event) => {
     return;
   }
   show("offline");
-  // Full jitter: a restarted server is not met by everybody at once.
-  const longest = Math.min(1000 * 2 ** failures, LONGEST_DELAY);
-  failures += 1;
-  reconnectAfter(Math.random() * longest);
+  reconnectSoon();
 });
 
 live.addEventListener("htmx:wsBeforeMessage", (event) => {
@@ -119,7 +123,7 @@ function giveUp() {
   // was never open, it closes at once, and htmx tells of that.
   if (socket !== null) {
     current = null;
-    reconnectAfter(0);
+    reconnectSoon();
   }
   abandoned.close();
 }
