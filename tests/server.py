@@ -119,7 +119,7 @@ class Server:
         headers = {"Cookie": self.cookie(user)} if user else {}
         return self.request("GET", path, headers=headers)
 
-    def post(self, path, user, page=None, **fields):
+    def post(self, path, user, page=None, /, **fields):
         """POST a form that was found on `page`."""
         form = self.get(page or path, user)
         token = re.search(r'name="csrfmiddlewaretoken" value="(\w+)"', form.text)[1]

@@ -10,8 +10,9 @@ from django.db import transaction
 from django.db.models import QuerySet
 from django.db.models.functions import Now
 from django.http import HttpRequest, HttpResponse
+from django.urls import reverse
 from django.utils import timezone
-from django.utils.html import escape
+from django.utils.html import escape, format_html
 from django.utils.text import Truncator
 from django.utils.translation import gettext, ngettext
 from django.utils.translation import gettext_lazy as _
@@ -171,6 +172,11 @@ class BlockAdmin(KeptWholeAdmin):
         asking.sign(obj, request.user)
         super().save_model(request, obj, form, change)
         transaction.on_commit(announce)
+        if order := asking.put_out(obj, request.user):
+            words = _("Who was connected is being disconnected.")
+            link = reverse("admin:monitor_live_order", args=[order])
+            text = '{} <a href="{}">{}</a>'
+            messages.info(request, format_html(text, words, link, _("See the results")))
 
     @admin.action(description=_("Lift the chosen blocks"), permissions=["lift"])
     def lift_chosen(self, request: HttpRequest, chosen: QuerySet[Block]) -> None:

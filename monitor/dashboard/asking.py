@@ -162,16 +162,19 @@ def place(targets: Targets, asked: dict[str, Any], user: Any) -> uuid.UUID | Non
     if kind == Kind.DRAIN:
         assert targets.process is not None
         return write([_of_process(targets.process, reason)], user)
-    connections = list(targets.connections)
     if kind == BLOCK:
-        block = block_out(targets.blockable, asked, user)
-        kind = str(Kind.DISCONNECT)
-        reason = blocking(block).sentence(time.time_ns() // 1000)
-    elif kind == Kind.LOG_OUT:
+        return put_out(block_out(targets.blockable, asked, user), user)
+    connections = list(targets.connections)
+    if kind == Kind.LOG_OUT:
         connections = _with_sessions_of(connections)
-    if not connections:
-        return None
     return write((_of(kind, one, reason) for one in connections), user)
+
+
+def put_out(block: Block, user: Any) -> uuid.UUID | None:
+    """Disconnect whomever a block is about; return the order, None if nobody is."""
+    is_user = block.kind == Block.Kind.USER
+    held = _open().filter(username=block.value) if is_user else _from(block.value)
+    return disconnect(held, blocking(block).sentence(time.time_ns() // 1000), user)
 
 
 def block_out(blockable: dict[str, str], asked: dict[str, Any], user: Any) -> Block:
@@ -191,10 +194,13 @@ def sign(block: Block, user: Any) -> None:
     block.asked_by, block.asked_by_name = user, user.get_username()
 
 
-def write(actions: Iterable[Action], user: Any) -> uuid.UUID:
-    """Write actions that were asked together, and tell the processes."""
+def write(actions: Iterable[Action], user: Any) -> uuid.UUID | None:
+    """Write actions that were asked together, and tell the processes. None if there
+    are none."""
     order = time_ordered_uuid()
     rows = list(actions)
+    if not rows:
+        return None
     for action in rows:
         action.order = order
         action.asked_by, action.asked_by_name = user, user.get_username()
@@ -203,8 +209,10 @@ def write(actions: Iterable[Action], user: Any) -> uuid.UUID:
     return order
 
 
-def disconnect(connections: Iterable[Connection], reason: str, user: Any) -> uuid.UUID:
-    """Ask for some connections to be closed."""
+def disconnect(
+    connections: Iterable[Connection], reason: str, user: Any
+) -> uuid.UUID | None:
+    """Ask for some connections to be closed; return the order, None if for none."""
     return write((_of(str(Kind.DISCONNECT), one, reason) for one in connections), user)
 
 

@@ -2,6 +2,7 @@
 
 import json
 import signal
+from urllib.parse import urlencode
 
 import pytest
 
@@ -10,7 +11,10 @@ from ..server import Server
 from .conftest import all_back, all_started
 from .server import eventually
 
-ASK = "/admin/monitor/live/ask/"
+ASK, BLOCKS = "/admin/monitor/live/ask/", "/admin/monitor/block/"
+OPEN = """
+    select count(*) from monitor_connection where closed_at is null and username = ?
+"""
 ANSWERED_WITHIN = 10.0  # seconds; without an answer for five, that is the answer
 
 
@@ -34,9 +38,9 @@ def join(pair):
     """Have a user enter the lobby on the second process."""
     clients = []
 
-    def join(user="bruno", server=pair[1], **options):
+    def join(user="bruno", server=pair[1], path="/ws/chat/", **options):
         headers = {"cookie": server.cookie(user), "origin": server.url}
-        client = Client(server.port, "/ws/chat/", **options, **headers)
+        client = Client(server.port, path, **options, **headers)
         assert client.status == 101
         clients.append(client)
         return client
@@ -57,11 +61,13 @@ def _one(found):
     return found if len(found) == 1 else None
 
 
-def ask(server, kind, *connections, **more):
-    """Ask as olga; return a function that tells the results."""
-    page = f"{ASK}?connection={connections[0]}"
-    fields = {"asked": "yes", "kind": kind, "reason": "a test", **more}
-    response = server.post(ASK, "olga", page, connection=list(connections), **fields)
+def ask(server, kind, *connections, **target):
+    """Ask as olga, of some connections or of all that a target names; return a function
+    that tells the results."""
+    target = target or {"connection": list(connections)}
+    page = f"{ASK}?{urlencode(target, doseq=True)}"
+    fields = {"asked": "yes", "kind": kind, "reason": "a test", "seconds": "3600"}
+    response = server.post(ASK, "olga", page, **fields, **target)
     assert response.status == 302, response.text
     order = response.headers["Location"].rstrip("/").rpartition("/")[2]
     sql = 'select result, detail from monitor_action where "order" = ?'
@@ -73,13 +79,25 @@ def answers(results, wanted):
     eventually(lambda: {result for result, _ in results()} == {wanted}, ANSWERED_WITHIN)
 
 
-def bye(client):
-    """The farewell frame of a connection that is being closed."""
+def hear(client, kind):
+    """The next frame of a kind; a connection that is being closed says `bye`."""
     while frame := client.receive():
         assert frame.opcode != CLOSE
-        if (content := json.loads(frame.text))["type"] == "bye":
+        if (content := json.loads(frame.text))["type"] == kind:
             return content
     raise AssertionError("it ended without a word")
+
+
+def is_let_in(client):
+    """Whether a client gets to hear what is said."""
+    return json.loads(client.receive().text)["type"] == "history"
+
+
+def lift_all(server):
+    """Lift all blocks, as olga does in their list."""
+    blocks = [key for (key,) in server.rows("select id from monitor_block")]
+    chosen = {"action": "lift_chosen", "_selected_action": blocks}
+    assert server.post(BLOCKS, "olga", **chosen).status == 302
 
 
 def test_a_disconnect_reaches_the_process_that_holds_the_connection(pair, join):
@@ -88,8 +106,39 @@ def test_a_disconnect_reaches_the_process_that_holds_the_connection(pair, join):
 
     results = ask(staffs, "disconnect", connection_of(staffs, "bruno"))
 
-    assert bye(bruno)["code"] == 4403
+    assert hear(bruno, "bye")["code"] == 4403
     answers(results, "done")
+
+
+@pytest.mark.parametrize("target", [{"user": "bruno"}, {"path": "/ws/chat/*"}])
+def test_all_of_a_user_or_a_path_are_reached_wherever_they_are(pair, join, target):
+    clients = [join(server=server) for server in pair]
+    eventually(lambda: pair[0].rows(OPEN, "bruno") == [(2,)])
+
+    results = ask(pair[0], "disconnect", **target)
+
+    assert [hear(client, "bye")["code"] for client in clients] == [4403, 4403]
+    answers(results, "done")
+    assert len(results()) == 2
+
+
+def test_a_notice_reaches_all_in_a_room_and_nobody_else(pair, join):
+    assert pair[0].post("/rooms/", "ana", name="Design").status == 302
+    inside = [join(server=server, path="/ws/chat/design/") for server in pair]
+    outside = join("ana")
+    connection_of(pair[0], "ana")
+    eventually(lambda: pair[0].rows(OPEN, "bruno") == [(2,)])
+
+    results = ask(pair[0], "notice", path="/ws/chat/design/")
+
+    assert [hear(client, "notice")["text"] for client in inside] == ["a test"] * 2
+    answers(results, "done")
+    assert len(results()) == 2
+    outside.send('{"type": "whoami"}')
+    kinds = set()
+    while "whoami" not in kinds:
+        kinds.add(json.loads(outside.receive().text)["type"])
+    assert "notice" not in kinds
 
 
 def test_a_logout_ends_the_session_that_only_the_other_process_knows(pair, join):
@@ -99,7 +148,7 @@ def test_a_logout_ends_the_session_that_only_the_other_process_knows(pair, join)
 
     results = ask(staffs, "log_out", connection_of(staffs, "bruno"))
 
-    assert bye(bruno)["code"] == 4401
+    assert hear(bruno, "bye")["code"] == 4401
     answers(results, "done")
     assert users.get("/rooms/", "bruno").status == 302
     del users.cookies["bruno"]
@@ -116,7 +165,7 @@ def test_a_stopped_process_gives_no_answer_and_does_it_when_it_is_back(pair, joi
     finally:
         users.process.send_signal(signal.SIGCONT)
 
-    assert bye(bruno)["code"] == 4403
+    assert hear(bruno, "bye")["code"] == 4403
     answers(results, "done")
 
 
@@ -151,18 +200,34 @@ def test_a_blocked_user_is_turned_away_by_every_process(pair, join):
     bruno = join(timeout=30)
     connection_of(staffs, "bruno")
     fields = {"kind": "user", "value": "bruno", "seconds": "3600", "reason": "a test"}
-    add = "/admin/monitor/block/add/"
-    assert staffs.post(add, "olga", **fields).status == 302
+    assert staffs.post(f"{BLOCKS}add/", "olga", **fields).status == 302
 
-    # Who is connected is closed a little later, by the process that holds it.
-    assert bye(bruno)["reason"].startswith("Blocked for another")
+    assert hear(bruno, "bye")["reason"].startswith("Blocked for another")
 
     for server in pair:
-        farewell = bye(join(server=server))
+        farewell = hear(join(server=server), "bye")
         assert farewell["code"] == 4403
         assert farewell["reason"] == "Blocked for another 60 min: a test"
     join("ana")
-    staffs.rows("update monitor_block set lifted_at = now() returning id")
+    lift_all(staffs)
+    for server in pair:
+        eventually(lambda server=server: is_let_in(join(server=server)))
+
+
+def test_a_blocked_network_is_turned_away_by_every_process(pair, join):
+    clients = [join("vera", server) for server in pair]
+    eventually(lambda: pair[0].rows(OPEN, "vera") == [(2,)])
+
+    results = ask(pair[0], "block", client="127.0.0.0/8")
+
+    assert {hear(client, "bye")["code"] for client in clients} == {4403}
+    answers(results, "done")
+    for server in pair:
+        farewell = hear(join("vera", server), "bye")
+        assert farewell["reason"] == "Blocked for another 60 min: a test"
+    lift_all(pair[0])
+    for server in pair:
+        eventually(lambda server=server: is_let_in(join("vera", server)))
 
 
 def test_a_drain_from_the_dashboard_stops_a_process_gently(pair, join):
@@ -177,7 +242,7 @@ def test_a_drain_from_the_dashboard_stops_a_process_gently(pair, join):
 
     assert staffs.post(ASK, "olga", page, process=process, **fields).status == 302
 
-    assert bye(ana)["code"] == 4012
+    assert hear(ana, "bye")["code"] == 4012
     assert users.process.wait(15) == 0
     sql = "select result from monitor_action where kind = 'drain'"
     assert staffs.rows(sql) == [("done",)]

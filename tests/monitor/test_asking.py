@@ -4,6 +4,7 @@ import uuid
 
 import pytest
 from django.db.models.signals import post_init
+from django.urls import reverse
 from django.utils import timezone
 
 from monitor.dashboard import asking
@@ -250,6 +251,19 @@ def test_a_block_can_be_made_and_lifted_in_its_list(olga):
         in olga.post("/admin/monitor/block/", chosen, follow=True).text
     )
     assert not Block.objects.in_force().exists()
+
+
+def test_who_is_blocked_in_the_list_is_disconnected_at_once_with_a_result(olga, three):
+    fields = {"kind": "user", "value": "ana", "reason": "spam", "seconds": "3600"}
+
+    page = olga.post("/admin/monitor/block/add/", fields, follow=True).text
+
+    actions = Action.objects.all()
+    assert {action.connection.username for action in actions} == {"ana"}
+    assert {a.reason for a in actions} == {"Blocked for another 60 min: spam"}
+    assert actions.count() == 2
+    results = reverse("admin:monitor_live_order", args=[actions[0].order])
+    assert f'<a href="{results}">See the results</a>' in page
 
 
 def test_a_connections_page_leads_to_others_like_it(olga, three):
