@@ -8,6 +8,7 @@ import socket
 import daphne.server  # isort: skip
 from autobahn.util import encode_truncate
 from daphne.endpoints import build_endpoint_description_strings
+from daphne.http_protocol import WebRequest
 from daphne.ws_protocol import WebSocketProtocol
 from twisted.internet import defer, reactor, tcp
 
@@ -82,14 +83,44 @@ class Server(daphne.server.Server):
         await super().handle_reply(protocol, message)
 
     def speak_plainly(self):
-        """Make the websockets tell how they ended. Called when the factory is made."""
-        self.ws_factory.protocol = Protocol
+        """Have requests and websockets be ours. Called when the factories are made."""
+        build = self.http_factory.buildProtocol
+
+        def build_protocol(address):
+            protocol = build(address)
+            protocol.requestFactory = Request
+            return protocol
+
+        self.http_factory.buildProtocol = build_protocol
+        self.ws_factory.protocol = _configured(self.ws_factory)
 
     def stop_accepting(self):
         """Close the listening sockets, and the door."""
         for listening in self.listeners:
             listening.addCallback(lambda port: port.stopListening())
         self.arrivals.close()
+
+
+class Request(WebRequest):
+    """Daphne's request, where whoever wants a websocket waits for their turn.
+
+    Nothing more is read from them meanwhile.
+    """
+
+    def process(self):
+        upgrade = self.requestHeaders.getRawHeaders(b"Upgrade", [b""])[0]
+        if upgrade.lower() == b"websocket":
+            self.server.arrivals.add(self)
+        else:
+            return super().process()
+
+    def enter(self):
+        if self.channel is not None:  # still connected
+            super().process()
+
+    def turn_away(self):
+        # Without an answer: a proxy takes that as a reason to ask another process.
+        self.transport.abortConnection()
 
 
 class Protocol(WebSocketProtocol):
@@ -103,8 +134,6 @@ class Protocol(WebSocketProtocol):
     `IPushProducer`), and is told when 64 KiB wait there.
     """
 
-    asked = b""  # the handshake's request, until it has its turn
-    is_in = False  # whether it had its turn
     failure = None  # (code, reason)
     drained = None  # a future while too much waits in the transport
 
@@ -118,28 +147,6 @@ class Protocol(WebSocketProtocol):
         # No TLS in between; and not some later Twisted that counts otherwise.
         is_socket = isinstance(self.transport, tcp.Connection)
         self.is_direct = is_socket and hasattr(self.transport, "_tempDataLen")
-
-    def dataReceived(self, data):
-        if self.is_in:
-            return super().dataReceived(data)
-        # From the HTTP channel, which reads on as soon as this returns.
-        self.asked = data
-        self.factory.server_class.arrivals.add(self)
-        asyncio.get_running_loop().call_soon(self._wait)
-
-    def _wait(self):
-        if not self.is_in:
-            self.transport.pauseProducing()
-
-    def enter(self):
-        if self.state == self.STATE_CONNECTING:
-            request, self.asked, self.is_in = self.asked, b"", True
-            self.transport.resumeProducing()
-            super().dataReceived(request)
-
-    def turn_away(self):
-        # Without an answer: a proxy takes that as a reason to ask another process.
-        self.transport.abortConnection()
 
     def dropConnection(self, abort=False):
         super().dropConnection(abort)
@@ -213,6 +220,21 @@ class Protocol(WebSocketProtocol):
             self.application_queue.put_nowait(gone)
         self.muted = True  # has daphne not put a message of its own
         super().onClose(wasClean, code, reason)
+
+
+def _configured(factory):
+    """The class of a factory's websockets, with its options.
+
+    Autobahn would copy them into each websocket, and write a list of them for a log
+    that nobody reads: half of what a handshake costs.
+    """
+    options = {name: getattr(factory, name) for name in Protocol.CONFIG_ATTRS}
+    options = {
+        name: staticmethod(value) if callable(value) else value
+        for name, value in options.items()
+    }
+    options["CONFIG_ATTRS"] = []
+    return type("ConfiguredProtocol", (Protocol,), options)
 
 
 @functools.lru_cache(maxsize=8)

@@ -6,22 +6,32 @@ a quarter more objects than before, which is while a crowd comes in.
 """
 
 import gc
+import time
 
-REST = 20  # times as long as a full collection takes, between two of them
-OVERDUE = 3  # times that rest, after which no calm moment is waited for any more
-LOOK_EVERY = 1.0  # seconds
-CALM = 0.02  # seconds that the event loop is late when it has little to do
+LOOK_EVERY = 0.25  # seconds
+CALM = 0.25  # of a core, all that the process used between two looks
+CALM_FOR = 4  # looks in a row; a crowd has gaps, too
+PATIENCE = 10.0  # seconds that a calm moment is waited for
 WORTH_IT = 10  # younger collections, without which there is nothing new to look at
-NEVER = 10**9
+REST = 20  # times as long as a full collection takes, between two of them
+LONGEST_REST = 16 * REST  # where they find little
+LITTLE = 1000  # objects
+NEVER = 10**9  # a threshold that is not reached
 
 
 class Collector:
-    """Collects if much has happened: at a calm moment, or after a long wait for one."""
+    """Collects if much has happened: at a calm moment, or after a long wait for one.
+
+    The less is found, the longer it rests.
+    """
 
     def __init__(self, loop):
         self.loop = loop
         self.collected_at = loop.time()
-        self.took = 0.0  # seconds
+        self.wanted_at = None
+        self.calm = 0  # looks
+        self.rest = 0.0  # seconds
+        self.times = REST
         gc.collect()
         gc.freeze()  # what a start has made stays
         young, middle, _ = gc.get_threshold()
@@ -29,16 +39,29 @@ class Collector:
         self._look_again()
 
     def _look_again(self):
-        self.looks_at = self.loop.time() + LOOK_EVERY
-        self.loop.call_at(self.looks_at, self._look)
+        self.looked_at, self.used = self.loop.time(), time.process_time()
+        self.loop.call_later(LOOK_EVERY, self._look)
 
     def _look(self):
         now = self.loop.time()
-        waited, is_calm = now - self.collected_at, now - self.looks_at < CALM
-        has_happened = gc.get_count()[2] >= WORTH_IT
-        rest = self.took * REST * (1 if is_calm else OVERDUE)
-        if has_happened and waited >= rest:
-            gc.collect()
-            self.collected_at = self.loop.time()
-            self.took = self.collected_at - now
+        used = time.process_time() - self.used
+        is_calm = used < CALM * (now - self.looked_at)
+        self.calm = self.calm + 1 if is_calm else 0
+        if self.wanted_at is None and self._is_due(now):
+            self.wanted_at = now
+        if self.wanted_at is not None and (
+            self.calm >= CALM_FOR or now - self.wanted_at >= PATIENCE
+        ):
+            self._collect()
         self._look_again()
+
+    def _is_due(self, now):
+        has_happened = gc.get_count()[2] >= WORTH_IT
+        return has_happened and now - self.collected_at >= self.rest
+
+    def _collect(self):
+        began_at = self.loop.time()
+        found = gc.collect()
+        self.collected_at, self.wanted_at, self.calm = self.loop.time(), None, 0
+        self.times = REST if found >= LITTLE else min(2 * self.times, LONGEST_REST)
+        self.rest = self.times * (self.collected_at - began_at)

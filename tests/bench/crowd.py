@@ -1,6 +1,6 @@
 """A crowd: 10,000 idle members of three processes, and 2,000 who come back at once.
 
-python -m tests.bench.crowd --members 10000 --storm 2000 --server uvicorn
+python -m tests.bench.crowd --members 10000 --storm 2000 --only uvicorn
 """
 
 import contextlib

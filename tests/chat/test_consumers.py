@@ -3,12 +3,17 @@ import json
 import uuid
 
 import pytest
-from django.db import OperationalError
+from asgiref.sync import sync_to_async
+from django.db import OperationalError, connection
 
 from chat import consumers, ledger
 from chat.models import Message, Room
+from chat.reader import reader
+
+from .conftest import Socket
 
 pytestmark = pytest.mark.django_db(transaction=True)
+CROWD = 40
 LETTERS = uuid.UUID("abcdefab-cdef-4bcd-8bcd-abcdefabcdef")
 
 
@@ -543,3 +548,32 @@ async def test_a_page_of_long_messages_is_cut_to_a_frame_that_servers_take(
     assert page["more"] is True
     assert page["messages"][-1]["seq"] == 30
     assert older["messages"][-1]["seq"] == page["messages"][0]["seq"] - 1
+
+
+@pytest.fixture
+async def asked():
+    """What the chat asks the database for those who come, from now on."""
+    found = []
+
+    def note(execute, sql, *rest):
+        found.append(sql)
+        return execute(sql, *rest)
+
+    await reader.ask(lambda: connection.execute_wrappers.append(note))
+    yield found
+    await reader.ask(lambda: connection.execute_wrappers.remove(note))
+
+
+async def test_who_comes_in_a_crowd_costs_two_statements_at_most(cookie_of, asked):
+    cookies = [await sync_to_async(cookie_of)(f"user{n}") for n in range(5)]
+    crowd = [Socket("/ws/chat/", cookies[n % 5]) for n in range(CROWD)]
+
+    await asyncio.gather(*(socket.connect(timeout=10) for socket in crowd))
+    for socket in crowd:
+        await socket.hear("history")
+        await socket.send_json_to({"type": "resume", "after": 0})
+    for socket in crowd:
+        await socket.hear("resumed")
+
+    assert 0 < len(asked) <= 2 * CROWD
+    await asyncio.gather(*(socket.disconnect() for socket in crowd))

@@ -12,6 +12,8 @@ from project.servers.arrivals import A_ROUND, Arrivals
 
 from ..clock import until
 
+ALWAYS, NEVER = float("inf"), 0.0  # of a core, below which it is calm
+
 
 class Newcomer:
     """Somebody who waits at the door."""
@@ -87,13 +89,21 @@ def often(monkeypatch):
     """Look often, and leave the collector of this process as it was."""
     threshold = gc.get_threshold()
     monkeypatch.setattr(garbage, "LOOK_EVERY", 0.01)
+    monkeypatch.setattr(garbage, "WORTH_IT", 0)
+    monkeypatch.setattr(garbage, "CALM", ALWAYS)
     yield
     gc.set_threshold(*threshold)
     gc.unfreeze()
 
 
-async def test_old_garbage_is_collected_at_a_calm_moment(often, monkeypatch):
-    monkeypatch.setattr(garbage, "WORTH_IT", 0)
+async def five_looks(collector):
+    """Wait until it has looked five times."""
+    for _ in range(5):
+        looked_at = collector.looked_at
+        await until(lambda looked_at=looked_at: collector.looked_at > looked_at)
+
+
+async def test_old_garbage_is_collected_at_a_calm_moment(often):
     garbage.Collector(asyncio.get_running_loop())
     node = weakref.ref(Node())
     gc.collect(1)  # it is old now: only a full collection finds it
@@ -104,25 +114,50 @@ async def test_old_garbage_is_collected_at_a_calm_moment(often, monkeypatch):
     assert gc.get_threshold()[2] == garbage.NEVER
 
 
+async def test_a_calm_moment_is_waited_for_but_not_for_ever(often, monkeypatch):
+    monkeypatch.setattr(garbage, "CALM", NEVER)
+    collector = garbage.Collector(asyncio.get_running_loop())
+    began_at = collector.collected_at
+
+    await five_looks(collector)
+    assert collector.collected_at == began_at
+
+    monkeypatch.setattr(garbage, "PATIENCE", 0.0)
+    await until(lambda: collector.collected_at > began_at)
+
+
 async def test_full_collections_rest_in_proportion_to_what_they_cost(
     often, monkeypatch
 ):
-    monkeypatch.setattr(garbage, "WORTH_IT", 0)
     monkeypatch.setattr(garbage, "REST", 10**9)
+    monkeypatch.setattr(garbage, "LONGEST_REST", 10**9)
     collector = garbage.Collector(asyncio.get_running_loop())
 
-    await until(lambda: collector.took)
-    collected_at, looks_at = collector.collected_at, collector.looks_at
-    await until(lambda: collector.looks_at > looks_at + 5 * garbage.LOOK_EVERY)
+    await until(lambda: collector.rest)
+    collected_at = collector.collected_at
+    await five_looks(collector)
 
     assert collector.collected_at == collected_at
+
+
+@pytest.mark.parametrize(("little", "times"), [(0, 1), (10**9, 16)])
+async def test_the_less_they_find_the_longer_they_rest(
+    often, monkeypatch, little, times
+):
+    monkeypatch.setattr(garbage, "LITTLE", little)
+    collector = garbage.Collector(asyncio.get_running_loop())
+
+    for _ in range(6):
+        collector._collect()
+
+    assert collector.times == times * garbage.REST
 
 
 async def test_nothing_is_collected_where_nothing_has_happened(often, monkeypatch):
     monkeypatch.setattr(garbage, "WORTH_IT", garbage.NEVER)
     collector = garbage.Collector(asyncio.get_running_loop())
-    began_at, looks_at = collector.collected_at, collector.looks_at
+    began_at = collector.collected_at
 
-    await until(lambda: collector.looks_at > looks_at + 5 * garbage.LOOK_EVERY)
+    await five_looks(collector)
 
     assert collector.collected_at == began_at
