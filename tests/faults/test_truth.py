@@ -1,15 +1,24 @@
 """What is shown as live is what the kernel holds open, after whatever happened."""
 
+import asyncio
 import contextlib
 import random
 from concurrent.futures import ThreadPoolExecutor
 
+import pytest
+
+from ..clock import until
 from ..rfc6455 import Client
-from .conftest import LONG, SEED
+from ..server import Server
+from .conftest import KINDS, LONG, SEED
 from .invariants import CALM_WITHIN, kernels_view, shown, wait_until_all_hold
 from .server import FaultServer, eventually
 
 CLIENTS = 2000 if LONG else 150
+# Long enough for the chat's heartbeats and the server's pings.
+IDLE, REST = (1000, 60) if LONG else (60, 8)  # members, and seconds
+PRESENCE = 3  # seconds until nothing is told any more of who has come
+WRITTEN = "select sum(n_tup_ins + n_tup_upd + n_tup_del) from pg_stat_user_tables"
 OPENED = 20_000 if LONG else 500
 POOL = 10  # connections to PostgreSQL of one process, at most: project/settings.py
 
@@ -61,3 +70,28 @@ def test_connections_to_postgresql_do_not_grow_with_those_of_clients(
         assert 0 < count <= POOL
         opened = "select count(*) from monitor_connection where path = ?"
         eventually(lambda: server.rows(opened, f"/echo/{path}") == [(OPENED,)], 30)
+
+
+@pytest.mark.parametrize("kind", KINDS if LONG else ["uvicorn"], indirect=True)
+async def test_idle_members_change_at_most_a_row_a_second(kind, outgrown, tmp_path):
+    roomy = {"CHAT_MAX_CONNECTIONS": str(IDLE)}
+    with Server(tmp_path / "data", SERVER=kind, **outgrown, **roomy) as server:
+
+        def written():
+            [(count,)] = server.rows(WRITTEN)
+            return count
+
+        async with contextlib.AsyncExitStack() as stack:
+            for _ in range(IDLE):
+                member = server.connect("/ws/chat/", "ana", max_queue=None)
+                await stack.enter_async_context(member)
+            stored = "select count(*) from monitor_connection where accepted_at is null"
+            await until(lambda: server.rows(stored) == [(0,)])
+            await asyncio.sleep(PRESENCE)
+
+            before = written()
+            await asyncio.sleep(REST)
+            rows = written() - before
+
+        print(f"{rows} rows written in {REST} s with {IDLE} members")
+        assert 0 < rows <= REST

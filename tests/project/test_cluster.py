@@ -13,6 +13,7 @@ import pytest
 import websockets
 
 from ..clock import until
+from ..faults.conftest import KINDS, LONG
 from ..server import ROOT, Server
 from .test_up import hear
 
@@ -47,11 +48,11 @@ class Cluster(Server):
         return f"postgres://postgres:{password}@127.0.0.1:{port}/postgres"
 
 
-@pytest.fixture
-def cluster():
+@pytest.fixture(params=KINDS if LONG else ["uvicorn"])
+def cluster(request):
     with tempfile.TemporaryDirectory(prefix="channelscope-cluster-") as directory:
         os.chmod(directory, 0o711)  # PostgreSQL is another user, if root starts it
-        cluster = Cluster(directory, SERVER="uvicorn")
+        cluster = Cluster(directory, SERVER=request.param)
         yield cluster
         if cluster.process.poll() is None:
             cluster.stop(signal.SIGINT, within=40)

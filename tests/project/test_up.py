@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import resource
 import select
 import signal
 import stat
@@ -191,6 +192,20 @@ async def test_a_restart_ends_everything_that_began(server):
     assert len(begins) == 3
     assert begins == ends
     assert {count for _, count in ends} == {1}
+
+
+def test_it_may_open_as_many_sockets_as_the_system_allows(daphne):
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (min(soft, 512), hard))
+    try:
+        daphne.spawn()
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+    daphne.ready()
+
+    limits = resource.prlimit(daphne.process.pid, resource.RLIMIT_NOFILE)
+    assert limits == (hard, hard)
 
 
 def test_a_second_server_on_the_same_data_is_refused(daphne):
