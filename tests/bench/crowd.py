@@ -20,6 +20,7 @@ from ..services import RedisServer, postgres_server
 from . import processes
 from .guests import Crowd, Guest
 from .members import ChatMember, frame, percentile
+from .targets import of_crowd
 from .variants import SERVERS, options
 
 PROCESSES = 3
@@ -30,6 +31,7 @@ SETTLE = 5.0  # seconds
 REST = 30.0  # seconds without anybody doing anything
 TALK = 10.0  # seconds
 RATES = (200, 600)  # messages a second, of all together
+MISSED = 10  # messages in each room, while those of the storm are away
 PAUSE = 0.05  # seconds between two messages of those who are watched
 BEFORE = 200  # messages of theirs that are timed before the storm
 NO_LIMIT = "1000000"
@@ -224,9 +226,7 @@ def measure(kind, members, storm):
             progress(f"{said:,} messages said, {reached:.0f} a second")
 
         gone = crowd.drop(storm)
-        crowd.talk(
-            RATES[0], ROOMS / RATES[0]
-        )  # while they are away, in each room something
+        crowd.talk(RATES[1], MISSED * ROOMS / RATES[1])
         crowd.rest(SETTLE)
         with Watched(site) as watched:
             crowd.rest(BEFORE * PAUSE)
@@ -334,6 +334,13 @@ def tell(kind, outcome):
         f"{percentile(outcome.before, 99):.0f} before",
         flush=True,
     )
+    for target in of_crowd(kind, outcome):
+        [figure] = target.figures
+        print(
+            f"{'met' if target.met else 'MISSED'}: {target.name}: {figure:.2f} "
+            f"{target.unit}, at most {target.bound}",
+            flush=True,
+        )
 
 
 def main():

@@ -4,6 +4,7 @@ import operator
 import statistics
 from dataclasses import dataclass
 
+from .members import percentile
 from .rooms import CASES
 from .variants import SERVERS
 
@@ -163,3 +164,16 @@ def of_joins(joins):
                 [one.memory / two.memory for one, two in pairs],
                 at_most=True,
             )
+
+
+def of_crowd(kind, outcome):
+    """What thousands may cost, idle and when they come back."""
+    others = percentile(outcome.others, 99)
+    for name, bound, unit, figure in (
+        ("writes a second at rest", 1, "", outcome.resting.writes),
+        ("until all are back", 10, "s", outcome.back_within),
+        ("statements for each who comes back", 2, "", outcome.statements),
+        ("p99 of others meanwhile", 500, "ms", others),
+        ("connections to PostgreSQL", 30, "", outcome.connections),
+    ):
+        yield Target(f"{kind}: {name}", bound, unit, [figure], at_most=True)
