@@ -115,8 +115,14 @@ class Request(WebRequest):
             return super().process()
 
     def enter(self):
-        if self.channel is not None:  # still connected
-            super().process()
+        if self.channel is None:  # gone
+            return
+        channel = self.channel
+        super().process()
+        if self.transport is None:  # the websocket has it
+            # They would hold each other until the garbage collector comes.
+            channel.requests.clear()
+            self.channel = None
 
     def turn_away(self):
         # Without an answer: a proxy takes that as a reason to ask another process.
@@ -182,6 +188,11 @@ class Protocol(WebSocketProtocol):
         """Return when the transport can take more, or nothing any more."""
         while self.drained is not None:
             await asyncio.shield(self.drained)
+
+    def connectionLost(self, reason):
+        super().connectionLost(reason)
+        # Its result is this protocol: only the garbage collector would come for it.
+        self.is_closed = None
 
     def pauseProducing(self):
         if self.drained is None:

@@ -13,6 +13,7 @@ CALM = 0.25  # of a core, all that the process used between two looks
 CALM_FOR = 4  # looks in a row; a crowd has gaps, too
 PATIENCE = 10.0  # seconds that a calm moment is waited for
 WORTH_IT = 10  # younger collections, without which there is nothing new to look at
+MUCH = 20  # of them, with which no calm moment is waited for
 REST = 20  # times as long as a full collection takes, between two of them
 LONGEST_REST = 16 * REST  # where they find little
 LITTLE = 1000  # objects
@@ -50,7 +51,9 @@ class Collector:
         if self.wanted_at is None and self._is_due(now):
             self.wanted_at = now
         if self.wanted_at is not None and (
-            self.calm >= CALM_FOR or now - self.wanted_at >= PATIENCE
+            self.calm >= CALM_FOR
+            or now - self.wanted_at >= PATIENCE
+            or gc.get_count()[2] >= MUCH
         ):
             self._collect()
         self._look_again()

@@ -115,6 +115,9 @@ class Protocol(WebSocketsSansIOProtocol):
         sent = self.conn.close_sent
         self._gone(NO_FRAME, sent.reason if sent else "")
         super().connection_lost(exc)
+        # The garbage collector may come for the rest of it much later.
+        self.frames.clear()
+        self.conn.parser_exc = None  # it has the stack, and that has this
 
     async def send(self, message):
         text = message.get("text")
