@@ -24,9 +24,10 @@ from .incoming import (
     client_id_of,
     decode,
     rev_of,
+    seq_of,
     text_of,
 )
-from .ledger import Busy, ledger
+from .ledger import Busy, NotYours, ledger
 from .member import Member
 from .models import PAGE, Message, Room
 from .rate import RateLimit
@@ -149,18 +150,22 @@ class ChatConsumer(AsyncWebsocketConsumer):
                 self.take_turn(frames_sent, frame_rate())
             await self.handle(content)
         except Refused as refused:
-            self.answer(frames.error(refused, about=content.get("client_id")))
+            self.answer(frames.error(refused, content))
         except Room.DoesNotExist:
             self.member.dismiss(CloseCode.NO_SUCH_ROOM, "This room was deleted.")
         except Error:
             logger.exception("A member could not be answered")
             refused = Refused("unavailable", "Not just now; ask again soon.")
-            self.answer(frames.error(refused))
+            self.answer(frames.error(refused, content))
 
     async def handle(self, content):
         match content.get("type", "message"):
             case "message":
                 await self.post(text_of(content), client_id_of(content))
+            case "edit":
+                await self.change(seq_of(content), text_of(content))
+            case "delete":
+                await self.change(seq_of(content), None)
             case "history":
                 await self.show_history(content)
             case "resume":
@@ -170,7 +175,7 @@ class ChatConsumer(AsyncWebsocketConsumer):
             case "whoami":
                 await self.show_connection()
             case _:
-                types = "message, history, resume, seen and whoami"
+                types = "message, edit, delete, history, resume, seen and whoami"
                 raise Refused("unknown-type", f"Types are {types}.")
 
     async def post(self, text, client_id):
@@ -187,6 +192,25 @@ class ChatConsumer(AsyncWebsocketConsumer):
             raise Refused("client-id-used", detail)
         if client_id is not None:
             self.answer(frames.ack(stored))
+
+    async def change(self, seq, text):
+        """Give one's message another text; without a text, delete it."""
+        self.take_turn(messages_sent, settings.CHAT_RATE)
+        room, user = self.member.room, self.scope["user"]
+        try:
+            if text is None:
+                message = await ledger.delete(room.pk, user, seq)
+            else:
+                message = await ledger.edit(room.pk, user, seq, text)
+        except NotYours:
+            raise Refused("not-yours", "This is not your message.") from None
+        except Message.DoesNotExist:
+            raise Refused("no-such-message", "This message is gone.") from None
+        except Busy:
+            raise Refused("busy", "Too many messages wait; try it again.") from None
+        except Error:
+            raise Refused("not-stored", "Not stored; try it again.") from None
+        self.answer(frames.done(message))
 
     async def show_history(self, content):
         before = before_of(content)

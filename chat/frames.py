@@ -9,10 +9,10 @@ HEARTBEAT = '{"type":"heartbeat"}'
 
 
 def message(stored, slug):
-    """A live message. No other frame has the key `message`."""
-    return _encode(
-        {"type": "message", "message": stored.text, **_particulars(stored, slug)}
-    )
+    """A live message; or what became of one. No other frame has the key `message`."""
+    is_new = not (stored.edited_at or stored.deleted_at)
+    kind, key = ("message", "message") if is_new else ("changed", "text")
+    return _encode({"type": kind, key: stored.text, **_particulars(stored, slug)})
 
 
 def history(messages, more, slug, rev=None):
@@ -49,6 +49,11 @@ def ack(stored):
     return _encode(content | {"sent_at": stored.sent_at})
 
 
+def done(stored):
+    """A change is committed, or there was nothing to change; to whoever asked."""
+    return _encode({"type": "done", "seq": stored.seq, "rev": stored.rev})
+
+
 def members(names):
     """Who is in the room; None if nobody can know."""
     return _encode({"type": "members", "members": names})
@@ -64,16 +69,19 @@ def whoami(facts):
     return _encode({"type": "whoami", "scope": facts})
 
 
-def error(refused, about=None):
+def error(refused, about):
     """Why a request was not carried out; the connection stays.
 
-    `about` is the `client_id` of a refused message, so that its sender can tell which.
+    `about` is what was refused: with its `client_id` or `seq`, its sender can tell.
     """
     content = {"type": "error", "code": refused.code, "detail": refused.detail}
     if refused.retry_after:
         content["retry_after"] = refused.retry_after
-    if isinstance(about, str):
-        content["client_id"] = about[:36]  # characters of a UUID
+    client_id, seq = about.get("client_id"), about.get("seq")
+    if isinstance(client_id, str):
+        content["client_id"] = client_id[:36]  # characters of a UUID
+    if type(seq) is int:
+        content["seq"] = seq
     return _encode(content)
 
 
@@ -113,6 +121,11 @@ def _particulars(stored, slug):
     }
     if stored.client_id:
         particulars["client_id"] = stored.client_id
+    if stored.deleted_at:
+        particulars["deleted_at"] = stored.deleted_at
+        particulars["deleted_by"] = stored.deleted_by_name
+    elif stored.edited_at:
+        particulars["edited_at"] = stored.edited_at
     return particulars
 
 

@@ -92,6 +92,14 @@ def rev_of(content):
     raise Refused("bad-rev", '"rev" must be the highest rev that the client has.')
 
 
+def seq_of(content):
+    """Return the number of the message that is to be changed."""
+    value = content.get("seq")
+    if type(value) is int and 0 < value < SEQ_LIMIT:
+        return value
+    raise Refused("bad-seq", '"seq" must be the number of a message.')
+
+
 def before_of(content):
     """Return the number before which a page of history ends."""
     value = content.get("before")

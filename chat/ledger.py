@@ -1,4 +1,5 @@
-"""Stores messages: whatever waits goes into one transaction (group commit)."""
+"""Stores messages and their changes: whatever waits goes into one transaction (group
+commit)."""
 
 import asyncio
 import atexit
@@ -23,6 +24,10 @@ class Busy(Exception):
     """So many messages wait that this one was not taken."""
 
 
+class NotYours(Exception):
+    """The message is somebody else's."""
+
+
 @dataclass(eq=False, slots=True)
 class Submission:
     """A message on its way into the database, and who waits for it."""
@@ -38,6 +43,36 @@ class Submission:
     def identity(self):
         """What tells a retry from a new message."""
         return self.author_id, self.client_id
+
+
+@dataclass(eq=False, slots=True)
+class Change:
+    """What somebody wants of a message that is stored, and who waits for it."""
+
+    room_id: int
+    seq: int
+    user: object
+    text: str | None  # None: delete it
+    stored: asyncio.Future
+
+    def apply(self, message, head, now):
+        """Change a message, unless it is as it should be. NotYours;
+        `Message.DoesNotExist` if it was deleted."""
+        is_own = message.author_id == self.user.pk
+        deletes = self.text is None
+        if not is_own and not (deletes and self.user.is_staff):
+            raise NotYours
+        if message.deleted_at and not deletes:
+            raise Message.DoesNotExist
+        if message.deleted_at or self.text == message.text:
+            return
+        if deletes:
+            message.text, message.deleted_at = "", now
+            message.deleted_by_name = self.user.get_username()
+        else:
+            message.text, message.edited_at = self.text, now
+        head.last_rev += 1
+        message.rev = head.last_rev
 
 
 class Ledger:
@@ -70,6 +105,24 @@ class Ledger:
         stored = asyncio.get_running_loop().create_future()
         name = author.get_username()
         self._enqueue(Submission(room_id, author.pk, name, text, client_id, stored))
+        return await stored
+
+    async def edit(self, room_id, user, seq, text):
+        """Give a message another text; return it, once that is committed.
+
+        Raises `Busy`, `NotYours`, `Message.DoesNotExist`, `Room.DoesNotExist`, or the
+        database's error; then nothing is changed. Safe to try again: the same text
+        changes nothing.
+        """
+        return await self._change(room_id, user, seq, text)
+
+    async def delete(self, room_id, user, seq):
+        """Take the text out of a message; return it. As `edit`; staff may, too."""
+        return await self._change(room_id, user, seq, None)
+
+    async def _change(self, room_id, user, seq, text):
+        stored = asyncio.get_running_loop().create_future()
+        self._enqueue(Change(room_id, seq, user, text, stored))
         return await stored
 
     def stop(self):
@@ -154,25 +207,50 @@ def store(batch):
 
 
 def write(batch):
-    """Number and insert submissions, inside a transaction that ends soon."""
-    heads = Room.objects.heads({submission.room_id for submission in batch})
+    """Number and store submissions and changes, inside a transaction that ends soon."""
+    heads = Room.objects.heads({one.room_id for one in batch})
     # Asked after the lock, so that a retry through another process is found.
-    stored = Message.objects.already_stored(batch)
-    sent_at = timezone.now()
-    outcomes, new = [], []
-    for submission in batch:
-        head = heads.get(submission.room_id)
-        message = stored.get(submission.identity)
-        if message is None and head is not None:
-            message = next_message(head, submission, sent_at)
-            new.append(message)
-            if submission.client_id:
-                stored[submission.identity] = message
-        outcomes.append(message or Room.DoesNotExist())
+    posts = [one for one in batch if isinstance(one, Submission)]
+    stored = Message.objects.already_stored({p.identity for p in posts if p.client_id})
+    changes = {(one.room_id, one.seq) for one in batch if isinstance(one, Change)}
+    there = Message.objects.numbered(changes)
+    now = timezone.now()
+    outcomes, new, changed = [], [], {}
+    for one in batch:
+        head = heads.get(one.room_id)
+        if isinstance(one, Change):
+            message = there.get((one.room_id, one.seq))
+            outcome = _changed(message, one, head, now)
+            if isinstance(outcome, Message):
+                changed[outcome.pk] = outcome
+        else:
+            outcome = stored.get(one.identity)
+            if outcome is None and head is not None:
+                outcome = next_message(head, one, now)
+                new.append(outcome)
+                if one.client_id:
+                    stored[one.identity] = outcome
+        outcomes.append(outcome or Room.DoesNotExist())
     if new:
         Message.objects.insert(new)
+    if changed:
+        Message.objects.update_changed(list(changed.values()))
+    if new or changed:
         Room.objects.advance(heads.values())
     return outcomes
+
+
+def _changed(message, change, head, now):
+    """The message as a change leaves it, or why it must not; None without a room."""
+    if head is None:
+        return None
+    if message is None:
+        return Message.DoesNotExist()
+    try:
+        change.apply(message, head, now)
+    except (NotYours, Message.DoesNotExist) as error:
+        return error
+    return message
 
 
 def next_message(head, submission, sent_at):

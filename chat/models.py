@@ -205,9 +205,21 @@ class MessageQuerySet(models.QuerySet):
                 rows,
             )
 
-    def already_stored(self, submissions):
-        """Return messages by (author id, client id) of submissions that bring one."""
-        identities = {s.identity for s in submissions if s.client_id}
+    def update_changed(self, messages):
+        """Store what was changed of messages that were there before."""
+        fields = ["rev", "text", "edited_at", "deleted_at", "deleted_by_name"]
+        self.bulk_update(messages, fields)
+
+    def numbered(self, numbers):
+        """Return messages by (room id, seq). One query."""
+        if not numbers:
+            return {}
+        any_of = reduce(or_, (Q(room=pk, seq=seq) for pk, seq in numbers))
+        found = self.filter(any_of)
+        return {(message.room_id, message.seq): message for message in found}
+
+    def already_stored(self, identities):
+        """Return messages by identity: the ids of the author and of their client."""
         if not identities:
             return {}
         authors, client_ids = zip(*identities, strict=True)
@@ -231,7 +243,8 @@ class Message(models.Model):
     """What a user wrote in a room.
 
     It outlives its author's account, under the name of that time: what others
-    answered to it would make no sense without it.
+    answered to it would make no sense without it. For the same reason one that was
+    deleted keeps its place, without its text. Each change takes the room's next `rev`.
     """
 
     room = models.ForeignKey(
@@ -249,8 +262,11 @@ class Message(models.Model):
     client_id = models.UUIDField(
         null=True, blank=True, help_text="Given by the client: a retry stores nothing."
     )
-    text = models.TextField()
+    text = models.TextField(help_text="Empty once it is deleted.")
     sent_at = models.DateTimeField()
+    edited_at = models.DateTimeField(null=True, help_text="The last time.")
+    deleted_at = models.DateTimeField(null=True)
+    deleted_by_name = models.CharField(max_length=255, blank=True, db_default="")
 
     objects = MessageQuerySet.as_manager()
 
