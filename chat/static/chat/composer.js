@@ -3,12 +3,17 @@
 const NEAR = 500; // characters left from which the counter shows
 
 export class Composer {
-  constructor(form, { limit, submit }) {
+  constructor(form, { limit, submit, recall }) {
+    this.form = form;
     this.field = form.querySelector("textarea");
-    this.button = form.querySelector("button");
+    this.button = form.querySelector(".send");
     this.counter = form.querySelector("#counter");
     this.limit = limit;
     this.submit = submit; // (text) => void
+    this.recall = recall; // () => begin to edit what was said last
+    this.editing = null; // {text, save, draft} while a message is edited
+    this.banner = form.querySelector("#editing");
+    this.banner.querySelector("button").addEventListener("click", () => this.cancel());
     form.addEventListener("submit", (event) => {
       event.preventDefault();
       this.send();
@@ -25,7 +30,33 @@ export class Composer {
     this.field.focus();
   }
 
+  /** Edit a text in place of what is being written, which comes back afterwards. */
+  edit(text, words, save) {
+    const draft = this.editing ? this.editing.draft : this.field.value;
+    this.editing = { text, save, draft };
+    this.banner.querySelector("span").textContent = words;
+    this.fill(text);
+  }
+
+  cancel() {
+    if (!this.editing) return;
+    const { draft } = this.editing;
+    this.editing = null;
+    this.fill(draft);
+  }
+
+  fill(text) {
+    this.banner.hidden = !this.editing;
+    this.form.classList.toggle("edits", Boolean(this.editing));
+    this.field.value = text;
+    this.update();
+    this.field.focus();
+  }
+
   key(event) {
+    if (event.isComposing) return;
+    if (event.key === "Escape") this.cancel();
+    if (event.key === "ArrowUp" && this.field.value === "" && this.recall()) event.preventDefault();
     // While an input method composes, Enter picks a word.
     if (event.key !== "Enter" || event.shiftKey || event.isComposing) return;
     event.preventDefault();
@@ -35,6 +66,12 @@ export class Composer {
   send() {
     const text = this.field.value;
     if (!this.ready) return;
+    if (this.editing) {
+      const { text: before, save } = this.editing;
+      this.cancel();
+      if (text !== before) save(text);
+      return;
+    }
     this.field.value = "";
     this.update();
     this.field.focus();

@@ -54,7 +54,7 @@ export class History {
     const { asked } = this;
     this.asked = null;
     if (rev < asked?.after) return this.anew(rev);
-    this.log.addHistory(messages, this.log.more);
+    this.log.addChanges(messages);
     this.rev = Math.max(this.rev, rev);
     this.tell();
     if (more) this.ask({ type: "resume", after: this.rev });

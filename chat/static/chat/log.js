@@ -1,7 +1,7 @@
 // The messages of a room, in the order of their numbers whatever order they come in.
 
 import { linked } from "./links.js";
-import { clock, day, timeElement } from "./times.js";
+import { clock, day, exact, timeElement } from "./times.js";
 
 const BLOCK = 5 * 60 * 1000; // ms within which messages of one author form a block
 const KEPT = 1000; // messages on the page
@@ -9,8 +9,10 @@ const LONG = [1500, 24]; // characters and lines from which a text is cut
 const EDGE = 48; // px from the end that count as being there
 
 export class Log {
-  constructor(scroller) {
+  /** `ways(message)`: names and actions of what the viewer can do with a message. */
+  constructor(scroller, ways = () => []) {
     this.scroller = scroller;
+    this.ways = ways;
     this.list = scroller.querySelector("#messages");
     this.start = scroller.querySelector("#log-start");
     this.button = document.querySelector("#to-newest");
@@ -41,6 +43,12 @@ export class Log {
     if (older) this.tellMore(more);
     if (this.following) this.stick();
     else if (older) this.scroller.scrollTop = scrollTop + this.scroller.scrollHeight - scrollHeight;
+  }
+
+  /** Show what changed, but for messages older than all that are here. */
+  addChanges(messages) {
+    const here = messages.filter(({ seq }) => !this.more || !(seq < this.oldest));
+    this.addHistory(here, this.more);
   }
 
   /** Show a message that was just said. */
@@ -131,10 +139,14 @@ export class Log {
   insert(message) {
     let index = this.messages.length;
     while (index > 0 && this.messages[index - 1].seq > message.seq) index -= 1;
-    if (this.messages[index - 1]?.seq === message.seq) return undefined;
+    const known = this.messages[index - 1];
+    if (known?.seq === message.seq) {
+      if (message.rev > known.rev) this.replace(index - 1, message);
+      return undefined;
+    }
 
     const shown = { ...message, date: new Date(message.sent_at) };
-    shown.element = messageElement(shown);
+    shown.element = this.elementOf(shown);
     const next = this.messages[index];
     if (next) (next.separator ?? next.element).before(shown.element);
     else this.list.append(shown.element);
@@ -143,6 +155,57 @@ export class Log {
     this.arrange(index + 1);
     if (this.messages.length === 1) this.tellMore(this.more);
     return shown.element;
+  }
+
+  /** Show the last change of a message in its place. */
+  replace(index, message) {
+    const known = this.messages[index];
+    const element = this.elementOf({ ...message, date: known.date });
+    const { scrollTop, scrollHeight } = this.scroller;
+    const isAbove = known.element.offsetTop < scrollTop;
+    known.element.replaceWith(element);
+    this.messages[index] = { ...message, date: known.date, separator: known.separator, element };
+    this.arrange(index);
+    if (this.following) this.stick();
+    else if (isAbove) this.scroller.scrollTop = scrollTop + this.scroller.scrollHeight - scrollHeight;
+  }
+
+  elementOf(message) {
+    const element = messageElement(message);
+    const ways = message.deleted_at ? [] : this.ways(message);
+    if (ways.length) {
+      const bar = document.createElement("div");
+      bar.className = "ways";
+      bar.append(...ways.map(([name, action]) => wayElement(name, message, action)));
+      element.append(bar);
+      // Where nothing hovers, a tap shows them.
+      element.addEventListener("click", () => element.classList.toggle("chosen"));
+    }
+    return element;
+  }
+
+  find(seq) {
+    return this.messages.find((message) => message.seq === seq);
+  }
+
+  /** The newest message that a function is true of. */
+  findLast(condition) {
+    return this.messages.findLast(condition);
+  }
+
+  /** Say below a message what becomes of it; "" for nothing. */
+  tellFate(seq, text, ...buttons) {
+    const element = this.find(seq)?.element;
+    if (!element) return;
+    element.querySelector(":scope > .fate")?.remove();
+    if (text) {
+      const fate = document.createElement("div");
+      fate.className = "fate";
+      fate.setAttribute("role", "status");
+      fate.append(text, ...buttons);
+      element.append(fate);
+    }
+    this.follow();
   }
 
   /** Decide whether a message opens a day and a block. */
@@ -182,13 +245,25 @@ function opensBlock(message, before) {
 }
 
 /** An element for a message without a byline yet; also for one on its way. */
-export function messageElement({ text }) {
+export function messageElement({ text, edited_at: editedAt, deleted_at: deletedAt, deleted_by: by, user }) {
   const element = document.createElement("article");
   element.className = "message";
   const paragraph = document.createElement("p");
   paragraph.className = "text";
+  if (deletedAt) {
+    element.classList.add("deleted");
+    paragraph.textContent = by === user ? "This message was deleted." : `This message was deleted by ${by}.`;
+    paragraph.title = exact(new Date(deletedAt));
+    element.append(paragraph);
+    return element;
+  }
   paragraph.dir = "auto";
   paragraph.append(linked(text));
+  if (editedAt) {
+    const mark = timeElement(new Date(editedAt), "(edited)");
+    mark.className = "edited";
+    paragraph.append(" ", mark);
+  }
   element.append(paragraph);
   if (text.length > LONG[0] || text.split("\n").length > LONG[1]) element.append(shortened(paragraph));
   return element;
@@ -212,6 +287,18 @@ export function head({ element, user, date }, opens) {
   byline.className = "byline";
   byline.append(author, timeElement(date, clock(date)));
   element.prepend(avatar(user), byline);
+}
+
+function wayElement(name, { user, date }, action) {
+  const button = document.createElement("button");
+  button.type = "button";
+  button.textContent = name;
+  button.ariaLabel = `${name} the message of ${user}, ${clock(date)}`;
+  button.addEventListener("click", (event) => {
+    event.stopPropagation();
+    action();
+  });
+  return button;
 }
 
 function avatar(user) {

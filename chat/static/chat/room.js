@@ -1,5 +1,6 @@
 // A room: what comes over its socket, and where it goes.
 
+import { Changes } from "./changes.js";
 import { Composer } from "./composer.js";
 import { setUpDrawers } from "./drawers.js";
 import { Facts } from "./facts.js";
@@ -11,12 +12,17 @@ import { Outbox } from "./outbox.js";
 import { Socket } from "./socket.js";
 import { showNotice } from "./notice.js";
 import { Status } from "./status.js";
+import { clock } from "./times.js";
 
 const find = (id) => document.getElementById(id);
-const { slug, user, textLimit, rate } = find("room").dataset;
+const { slug, user, staff, textLimit, rate } = find("room").dataset;
 
 const socket = new Socket(`/ws/chat/${slug}/`);
-const log = new Log(find("log"));
+const log = new Log(find("log"), (message) => {
+  const own = message.user === user;
+  const ways = own ? [["Edit", () => edit(message)]] : [];
+  return own || staff ? [...ways, ["Delete", () => remove(message)]] : ways;
+});
 const history = new History(log, (question) => socket.send(question));
 const members = new Members(find("members-side"), { user, count: find("member-count") });
 const facts = new Facts(find("my-connection"), () => socket.send({ type: "whoami" }));
@@ -39,7 +45,31 @@ const composer = new Composer(find("composer"), {
     outbox.add(text);
     log.toNewest();
   },
+  recall() {
+    const last = log.findLast((message) => message.user === user && !message.deleted_at);
+    if (last) edit(last);
+    return Boolean(last);
+  },
 });
+const changes = new Changes({
+  kept: new Kept(`changes ${slug} ${user}`),
+  send: (content) => socket.send(content),
+  tell: (seq, text, ...buttons) => log.tellFate(seq, text, ...buttons),
+  edit: (seq, text) => edit({ ...log.find(seq), text }),
+});
+
+function edit({ seq, text, date }) {
+  composer.edit(text, `Editing your message of ${clock(date)}`, (message) =>
+    changes.ask({ type: "edit", seq, message }));
+}
+
+function remove({ seq, text }) {
+  const dialog = find("deletion");
+  dialog.querySelector("blockquote").textContent = text;
+  dialog.returnValue = "";
+  dialog.onclose = () => dialog.returnValue === "delete" && changes.ask({ type: "delete", seq });
+  dialog.showModal();
+}
 
 const handlers = {
   history(frame) {
@@ -57,6 +87,11 @@ const handlers = {
     outbox.seen(rest.client_id);
     history.saw(rest.rev);
   },
+  changed(frame) {
+    log.addChanges([frame]);
+    history.saw(frame.rev);
+  },
+  done: (frame) => changes.done(frame),
   heartbeat: () => history.tell(),
   ack({ client_id: clientId, seq }) {
     // One that a reload sent again may be in pages that nobody has loaded.
@@ -67,13 +102,14 @@ const handlers = {
   members: (frame) => members.show(frame.members),
   whoami: ({ scope }) => facts.show(scope),
   error(frame) {
-    if (!outbox.refused(frame)) history.failed();
+    if (!outbox.refused(frame) && !changes.refused(frame)) history.failed();
   },
 };
 
 function joined() {
   status.show({ state: "connected" });
   outbox.connect(true);
+  changes.connect(true);
   facts.refresh();
 }
 
@@ -85,6 +121,7 @@ socket.addEventListener("state", ({ detail }) => {
   if (history.rev === undefined) log.tellAbsent(connecting);
   history.lost();
   members.lost(connecting);
+  changes.connect(false);
   outbox.connect(false, { final: detail.state === "closed" });
 });
 document.addEventListener("visibilitychange", () => log.atEnd() && log.read());

@@ -1,0 +1,78 @@
+// What somebody wants of messages that are in the room: another text, or none.
+
+const RETRY = 2000; // ms
+const TEMPORARY = new Set(["rate", "busy", "not-stored", "unavailable"]);
+const SAVING = "saving…";
+const OFFLINE = "waits for the connection";
+
+/**
+ * Asks until it is answered, also after a reload: asking twice changes once.
+ *
+ * `tell(seq, text, ...buttons)` says on a message what becomes of the change.
+ */
+export class Changes {
+  constructor({ kept, send, tell, edit }) {
+    this.kept = kept;
+    this.send = send; // (content) => boolean
+    this.tell = tell;
+    this.edit = edit; // (seq, text) => take a text up again
+    this.wanted = new Map(kept.load().map((content) => [content.seq, content]));
+    this.connected = false;
+  }
+
+  /** Want something of a message; what was wanted before of the same is given up. */
+  ask(content) {
+    this.wanted.set(content.seq, content);
+    this.keep();
+    this.attempt(content);
+  }
+
+  /** The connection came or went. */
+  connect(connected) {
+    this.connected = connected;
+    for (const content of this.wanted.values()) this.attempt(content);
+  }
+
+  attempt(content) {
+    const sent = this.connected && this.send(content);
+    this.tell(content.seq, sent ? SAVING : OFFLINE);
+  }
+
+  done({ seq }) {
+    this.settle(seq);
+    this.tell(seq, "");
+  }
+
+  /** The server refused a change; true if it was one of these. */
+  refused({ seq, code, detail, retry_after: retryAfter }) {
+    const content = this.wanted.get(seq);
+    if (!content) return false;
+    if (TEMPORARY.has(code)) {
+      const again = () => this.wanted.get(seq) === content && this.attempt(content);
+      setTimeout(again, retryAfter ? 1000 * retryAfter : RETRY);
+      return true;
+    }
+    this.settle(seq);
+    const ways = [way("Put it away", () => this.tell(seq, ""))];
+    if (content.message) ways.unshift(way("Edit again", () => this.edit(seq, content.message)));
+    this.tell(seq, `Not changed: ${detail}`, ...ways);
+    return true;
+  }
+
+  settle(seq) {
+    this.wanted.delete(seq);
+    this.keep();
+  }
+
+  keep() {
+    this.kept.save([...this.wanted.values()]);
+  }
+}
+
+function way(text, action) {
+  const element = document.createElement("button");
+  element.type = "button";
+  element.textContent = text;
+  element.addEventListener("click", action);
+  return element;
+}
