@@ -2,6 +2,7 @@
 
 import logging
 import math
+import time
 
 from channels.exceptions import StopConsumer
 from channels.generic.websocket import AsyncWebsocketConsumer
@@ -36,6 +37,7 @@ from .reader import reader
 logger = logging.getLogger("channelscope.chat")
 
 QUESTION_RATE = 20.0  # pages of history and the like, a second for each user
+TYPING_PAUSE = 2.0  # seconds between two signs that somebody writes; clients take 3
 FRAME_RATE = 100.0  # frames of any kind, a second for each user
 messages_sent = RateLimit()
 questions_asked = RateLimit()
@@ -61,7 +63,8 @@ class ChatConsumer(AsyncWebsocketConsumer):
 
     member = None
     counted = None  # the user and the host, once they are counted
-    monitor_control_frames = frozenset({"seen"})  # counted, not kept
+    typed_at = -TYPING_PAUSE
+    monitor_control_frames = frozenset({"seen", "typing"})  # counted, not kept
     monitor_heartbeat = frames.HEARTBEAT  # not even counted
 
     async def __call__(self, scope, receive, send):
@@ -172,10 +175,13 @@ class ChatConsumer(AsyncWebsocketConsumer):
                 await self.resume(content)
             case "seen":
                 self.member.acknowledge(rev_of(content))
+            case "typing":
+                self.tell_typing()
             case "whoami":
                 await self.show_connection()
             case _:
-                types = "message, edit, delete, history, resume, seen and whoami"
+                types = "message, edit, delete, history, resume, seen, typing and "
+                types += "whoami"
                 raise Refused("unknown-type", f"Types are {types}.")
 
     async def post(self, text, client_id):
@@ -230,6 +236,13 @@ class ChatConsumer(AsyncWebsocketConsumer):
         # A database that was restored may never have come as far as the client.
         after = min(after, news.last_rev)
         self.answer(frames.resumed(news.messages, news.more, room.slug, after))
+
+    def tell_typing(self):
+        """Tell the others; what comes too soon after the last time is left out."""
+        now = time.monotonic()
+        if now - self.typed_at >= TYPING_PAUSE:
+            self.typed_at = now
+            local_hub().typing(self.member)
 
     async def show_connection(self):
         self.take_turn(questions_asked, QUESTION_RATE)

@@ -59,6 +59,11 @@ def members(names):
     return _encode({"type": "members", "members": names})
 
 
+def typing(username):
+    """Somebody else in the room writes."""
+    return _encode({"type": "typing", "user": username})
+
+
 def notice(text):
     """A word of staff to whoever is connected; not stored."""
     return _encode({"type": "notice", "text": text})

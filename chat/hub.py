@@ -15,6 +15,7 @@ from .ticks import Ticks
 
 GROUP = "chat"
 TICK = "chat.tick"
+TYPING = "chat.typing"
 LOGGED_OUT = "You are logged out; log in again."
 
 
@@ -73,6 +74,13 @@ class LocalRoom:
             self.roll = roll
             for member in self.members:
                 member.push(roll)
+
+    def show_typing(self, username):
+        """Say that somebody writes, to all others."""
+        frame = frames.typing(username)
+        for member in self.members:
+            if member.username != username:
+                member.push(frame)
 
     def dismiss_all(self, code, reason):
         """Close every member's socket."""
@@ -156,6 +164,16 @@ class Hub:
         # Which rooms, because a look at all of them costs much where there are many.
         self.ticks.publish(GROUP, TICK, {message.room_id for message in messages})
 
+    def typing(self, member):
+        """Tell a room, in all processes, that a member writes. It may get lost."""
+        self._show_typing([(member.room.pk, member.username)])
+        self.ticks.publish(GROUP, TYPING, {(member.room.pk, member.username)})
+
+    def _show_typing(self, pairs):
+        for room_id, username in pairs:
+            if room := self.rooms.get(room_id):
+                room.show_typing(username)
+
     def look(self, room_ids):
         """Look soon whether rooms have something new."""
         self.stale.update(room_id for room_id in room_ids if room_id in self.rooms)
@@ -220,6 +238,8 @@ class Hub:
     def _on_tick(self, kind, about):
         if kind in (None, TICK):
             self.look(self.rooms if about is None else about)
+        if kind == TYPING:
+            self._show_typing(about)
         if kind in (None, "presence.tick"):
             self.roll_call.ask()
 

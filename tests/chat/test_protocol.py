@@ -53,6 +53,9 @@ async def test_every_frame_of_the_server_is_as_documented(
     await hear("changed", "done")
     await ana.send_json_to({"type": "resume", "after": 0})
     await ana.send_json_to({"type": "whoami"})
+    bruno = await connect("bruno")
+    await bruno.send_json_to({"type": "typing"})
+    await hear("typing")
     settings.CHAT_RATE = 0.5
     for _ in range(2):
         await ana.say("hola", client_id=str(uuid.uuid4()))
@@ -89,7 +92,7 @@ async def test_every_frame_of_a_client_is_understood(join, lobby_with, frame):
     answer |= dict.fromkeys(["edit", "delete"], "done")
 
     await ana.send_json_to(frame)
-    if frame.get("type") == "seen":  # which has no answer
+    if frame.get("type") in ("seen", "typing"):  # which have no answer
         await ana.say("hola")
 
     assert await ana.hear(answer.get(frame.get("type"), "message"))

@@ -3,12 +3,13 @@
 const NEAR = 500; // characters left from which the counter shows
 
 export class Composer {
-  constructor(form, { limit, submit, recall }) {
+  constructor(form, { limit, draft, writes, submit, recall }) {
     this.form = form;
     this.field = form.querySelector("textarea");
     this.button = form.querySelector(".send");
     this.counter = form.querySelector("#counter");
     this.limit = limit;
+    this.draft = draft; // of this room, kept until it is sent
     this.submit = submit; // (text) => void
     this.recall = recall; // () => begin to edit what was said last
     this.editing = null; // {text, save, draft} while a message is edited
@@ -19,7 +20,11 @@ export class Composer {
       this.send();
     });
     this.field.addEventListener("keydown", (event) => this.key(event));
-    this.field.addEventListener("input", () => this.update());
+    this.field.addEventListener("input", () => {
+      this.update();
+      if (this.field.value && !this.editing) writes();
+    });
+    [this.field.value = ""] = draft.load();
     this.update();
   }
 
@@ -86,6 +91,8 @@ export class Composer {
     this.counter.classList.toggle("over", left < 0);
     this.counter.textContent = remark(left);
     this.field.parentElement.dataset.text = this.field.value;
+    const draft = this.editing ? this.editing.draft : this.field.value;
+    this.draft.save(draft ? [draft] : []);
   }
 }
 

@@ -1,14 +1,15 @@
-// What outlives a reload of this tab, and ends with it.
+// What outlives a reload: of this tab, and ends with it; or in `localStorage`.
 
 export class Kept {
-  constructor(key) {
+  constructor(key, storage = sessionStorage) {
     this.key = key;
+    this.storage = storage;
   }
 
   /** What was kept; an empty list if nothing was, or can be. */
   load() {
     try {
-      return JSON.parse(sessionStorage.getItem(this.key)) ?? [];
+      return JSON.parse(this.storage.getItem(this.key)) ?? [];
     } catch {
       // Storage may be forbidden, or hold what another program wrote.
       return [];
@@ -18,8 +19,8 @@ export class Kept {
   /** Keep a list, in place of the last one. */
   save(list) {
     try {
-      if (list.length) sessionStorage.setItem(this.key, JSON.stringify(list));
-      else sessionStorage.removeItem(this.key);
+      if (list.length) this.storage.setItem(this.key, JSON.stringify(list));
+      else this.storage.removeItem(this.key);
     } catch {
       // Storage may be forbidden or full. The page works without; what it has not sent
       // is lost when it is left.

@@ -1,17 +1,40 @@
-// Text with its addresses as links, built from nodes so that nothing in it is markup.
+// Text with its addresses as links and its mentions, built from nodes so that nothing in
+// it is markup.
 
 const ADDRESS = /https?:\/\/[^\s<>"]+/gi;
 const TRAILING = /[.,;:!?'’)\]}]+$/; // belongs to the sentence, not to the address
 
-/** Return a fragment that shows `text`, its http addresses clickable. */
-export function linked(text) {
+// A user name as Django takes them, after something that is no part of a word.
+const MENTION = /(?<![\p{L}\p{N}_.+@-])@([\p{L}\p{N}_.+@-]+)/gu;
+
+/** Return a fragment that shows `text`, its http addresses clickable, `@user` marked. */
+export function linked(text, user) {
   const fragment = document.createDocumentFragment();
   let end = 0;
   for (const match of text.matchAll(ADDRESS)) {
     const address = trimmed(match[0]);
     if (!URL.canParse(address)) continue;
-    fragment.append(text.slice(end, match.index), link(address));
+    fragment.append(mentioned(text.slice(end, match.index), user), link(address));
     end = match.index + address.length;
+  }
+  fragment.append(mentioned(text.slice(end), user));
+  return fragment;
+}
+
+// "@ana." ends a sentence, unless somebody is called so.
+function isName(name, user) {
+  return name === user || name.replace(/[.+@-]+$/, "") === user;
+}
+
+function mentioned(text, user) {
+  const fragment = document.createDocumentFragment();
+  let end = 0;
+  for (const match of text.matchAll(MENTION)) {
+    if (!isName(match[1], user)) continue;
+    const mark = document.createElement("mark");
+    mark.textContent = `@${user}`;
+    fragment.append(text.slice(end, match.index), mark);
+    end = match.index + mark.textContent.length;
   }
   fragment.append(text.slice(end));
   return fragment;

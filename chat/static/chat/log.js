@@ -9,9 +9,10 @@ const LONG = [1500, 24]; // characters and lines from which a text is cut
 const EDGE = 48; // px from the end that count as being there
 
 export class Log {
-  /** `ways(message)`: names and actions of what the viewer can do with a message. */
-  constructor(scroller, ways = () => []) {
+  /** `ways(message)`: names and actions of what `user` can do with a message. */
+  constructor(scroller, user, ways) {
     this.scroller = scroller;
+    this.user = user;
     this.ways = ways;
     this.list = scroller.querySelector("#messages");
     this.start = scroller.querySelector("#log-start");
@@ -171,7 +172,7 @@ export class Log {
   }
 
   elementOf(message) {
-    const element = messageElement(message);
+    const element = messageElement(message, this.user);
     const ways = message.deleted_at ? [] : this.ways(message);
     if (ways.length) {
       const bar = document.createElement("div");
@@ -245,7 +246,7 @@ function opensBlock(message, before) {
 }
 
 /** An element for a message without a byline yet; also for one on its way. */
-export function messageElement({ text, edited_at: editedAt, deleted_at: deletedAt, deleted_by: by, user }) {
+export function messageElement({ text, edited_at: editedAt, deleted_at: deletedAt, deleted_by: by, user }, viewer) {
   const element = document.createElement("article");
   element.className = "message";
   const paragraph = document.createElement("p");
@@ -258,7 +259,8 @@ export function messageElement({ text, edited_at: editedAt, deleted_at: deletedA
     return element;
   }
   paragraph.dir = "auto";
-  paragraph.append(linked(text));
+  paragraph.append(linked(text, viewer));
+  element.classList.toggle("calls", user !== viewer && paragraph.querySelector("mark") !== null);
   if (editedAt) {
     const mark = timeElement(new Date(editedAt), "(edited)");
     mark.className = "edited";

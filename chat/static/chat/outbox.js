@@ -52,7 +52,7 @@ export class Outbox {
 
   put({ id, text }) {
     const entry = { id, text, user: this.user, date: new Date(), tries: 0 };
-    entry.element = messageElement(entry);
+    entry.element = messageElement(entry, this.user);
     entry.element.classList.add("pending");
     entry.fate = document.createElement("div");
     entry.fate.className = "fate";

@@ -13,12 +13,13 @@ import { Socket } from "./socket.js";
 import { showNotice } from "./notice.js";
 import { Status } from "./status.js";
 import { clock } from "./times.js";
+import { Typing } from "./typing.js";
 
 const find = (id) => document.getElementById(id);
 const { slug, user, staff, textLimit, rate } = find("room").dataset;
 
 const socket = new Socket(`/ws/chat/${slug}/`);
-const log = new Log(find("log"), (message) => {
+const log = new Log(find("log"), user, (message) => {
   const own = message.user === user;
   const ways = own ? [["Edit", () => edit(message)]] : [];
   return own || staff ? [...ways, ["Delete", () => remove(message)]] : ways;
@@ -27,6 +28,7 @@ const history = new History(log, (question) => socket.send(question));
 const members = new Members(find("members-side"), { user, count: find("member-count") });
 const facts = new Facts(find("my-connection"), () => socket.send({ type: "whoami" }));
 const status = new Status({ pill: find("state"), notice: find("notice"), retry: () => socket.retry() });
+const typing = new Typing(find("typing"), () => socket.send({ type: "typing" }));
 const outbox = new Outbox({
   list: find("pending"),
   alert: find("unsent"),
@@ -41,7 +43,10 @@ const outbox = new Outbox({
 });
 const composer = new Composer(find("composer"), {
   limit: Number(textLimit),
+  draft: new Kept(`draft ${slug} ${user}`, localStorage),
+  writes: () => typing.writes(),
   submit: (text) => {
+    typing.rest();
     outbox.add(text);
     log.toNewest();
   },
@@ -83,6 +88,7 @@ const handlers = {
     for (const message of frame.messages) outbox.seen(message.client_id);
   },
   message({ message, ...rest }) {
+    typing.forget(rest.user);
     log.addLive({ ...rest, text: message }, outbox.has(rest.client_id));
     outbox.seen(rest.client_id);
     history.saw(rest.rev);
@@ -91,6 +97,7 @@ const handlers = {
     log.addChanges([frame]);
     history.saw(frame.rev);
   },
+  typing: (frame) => typing.saw(frame.user),
   done: (frame) => changes.done(frame),
   heartbeat: () => history.tell(),
   ack({ client_id: clientId, seq }) {
@@ -121,6 +128,7 @@ socket.addEventListener("state", ({ detail }) => {
   if (history.rev === undefined) log.tellAbsent(connecting);
   history.lost();
   members.lost(connecting);
+  typing.forgetAll();
   changes.connect(false);
   outbox.connect(false, { final: detail.state === "closed" });
 });
