@@ -186,6 +186,7 @@ class ChatConsumer(AsyncWebsocketConsumer):
 
     async def post(self, text, client_id):
         self.take_turn(messages_sent, settings.CHAT_RATE)
+        self.typed_at = -TYPING_PAUSE  # what is written from now on is something new
         room, author = self.member.room, self.scope["user"]
         try:
             stored = await ledger.submit(room.pk, author, text, client_id)

@@ -42,6 +42,8 @@ async def test_signs_that_come_too_soon_are_left_out(join, monkeypatch):
     await ana.say("done")
 
     assert (await kinds_before(bruno, "done")).count("typing") == 1
+    await ana.send_json_to({"type": "typing"})  # of the next message
+    assert await bruno.hear("typing")
 
 
 async def test_another_process_tells_who_writes_there(join):
