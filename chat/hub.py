@@ -223,8 +223,8 @@ class Hub:
         return [member for room in self.rooms.values() for member in room.members]
 
     async def say_goodbye(self, code, reason):
-        """Close every member's socket, also of those who come now, and wait until that
-        is sent."""
+        """Close every member's socket, and wait until that is sent; also of those who
+        join after this, as long as the server goes on."""
         self.farewell = code, reason
         for room in self.rooms.values():
             room.dismiss_all(code, reason)

@@ -7,6 +7,8 @@ import contextlib
 from collections.abc import AsyncIterator, Coroutine, Iterable
 from typing import Any
 
+LEAVE_WITHIN = 2.0  # seconds
+
 
 @contextlib.asynccontextmanager
 async def channel_of(layer: Any, groups: Iterable[str]) -> AsyncIterator[str]:
@@ -21,11 +23,16 @@ async def channel_of(layer: Any, groups: Iterable[str]) -> AsyncIterator[str]:
 
     async def leave() -> None:
         for channel in channels:
-            for group in groups:
-                # One that fails must not keep it in the others.
-                with contextlib.suppress(Exception):
-                    await layer.group_discard(group, channel)
-            await _give_back(layer, channel)
+            # A layer that hangs must not hold up the end of a server.
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(LEAVE_WITHIN):
+                    for group in groups:
+                        # One that fails must not keep it in the others.
+                        with contextlib.suppress(Exception):
+                            await layer.group_discard(group, channel)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(LEAVE_WITHIN):
+                    await _give_back(layer, channel)
 
     try:
         await _undisturbed(join())

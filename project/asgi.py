@@ -29,11 +29,12 @@ router = MonitorRouter(
 # The origin check stands inside the monitor, so that a refused handshake is recorded
 # with its cause; authentication stands outside, so that it is recorded with its user.
 recorded = MonitorMiddleware(SameOriginOnly(router))
+login = LoginMiddleware(recorded)
 
 application = ProtocolTypeRouter(
     {
         "http": django_application,
-        "websocket": CookieMiddleware(LoginMiddleware(recorded)),
+        "websocket": CookieMiddleware(login),
         "lifespan": lifespan,
     }
 )

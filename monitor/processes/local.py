@@ -179,8 +179,12 @@ class LocalProcess:
             if early > 0:
                 await asyncio.sleep(early)
             self._send_away(recorder, code, reason)
-        while self.leaving:
-            await asyncio.wait(self.leaving)
+        try:
+            while self.leaving:
+                await asyncio.wait(self.leaving)
+        finally:
+            for task in self.leaving:  # the server's patience has ended
+                task.cancel()
 
     def _send_away(self, recorder: Recorder, code: int, reason: str) -> None:
         end = recorder.disconnect(code, reason, Connection.Cause.SERVER)
@@ -223,6 +227,8 @@ class LocalProcess:
         successor.start()
         for recorder in self.registry:
             recorder.begin_anew(successor, "its process was taken for lost")
+        # They are told by this one; who comes from now on, by the other.
+        successor.farewell, successor.leaving = self.farewell, self.leaving
         atexit.unregister(self.stop)
         self.stopping = True
         self.writer.stop(timeout=0)

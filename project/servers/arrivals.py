@@ -24,7 +24,7 @@ class Arrivals:
         """Call `newcomer.enter()` soon, from the running event loop; or its
         `turn_away()`, as soon as the door is closed."""
         if self.is_closed:
-            newcomer.turn_away()
+            _turn_away(newcomer)
             return
         self.waiting.append(newcomer)
         if len(self.waiting) == 1:
@@ -34,17 +34,26 @@ class Arrivals:
         """Let nobody in any more: the server is about to stop."""
         self.is_closed = True
         while self.waiting:
-            self.waiting.popleft().turn_away()
+            _turn_away(self.waiting.popleft())
 
     def _let_in(self):
         for _ in range(min(A_ROUND, len(self.waiting))):
+            # It stays in the queue until it is through: nobody else asks for a round
+            # meanwhile.
+            newcomer = self.waiting[0]
             try:
-                # It stays in the queue until it is through: nobody else asks for a
-                # round meanwhile.
-                self.waiting[0].enter()
+                newcomer.enter()
             except Exception:
                 # One that cannot enter must not keep all others out.
                 logger.exception("A handshake failed")
+                _turn_away(newcomer)
             self.waiting.popleft()
         if self.waiting:
             asyncio.get_running_loop().call_soon(self._let_in)
+
+
+def _turn_away(newcomer):
+    try:
+        newcomer.turn_away()
+    except Exception:
+        logger.exception("A connection could not be closed")

@@ -104,7 +104,7 @@ class Server(daphne.server.Server):
 class Request(WebRequest):
     """Daphne's request, where whoever wants a websocket waits for their turn.
 
-    Nothing more is read from them meanwhile.
+    Twisted reads little more from them meanwhile: 16 KiB.
     """
 
     def process(self):
@@ -117,12 +117,15 @@ class Request(WebRequest):
     def enter(self):
         if self.channel is None:  # gone
             return
-        channel = self.channel
+        channel, transport = self.channel, self.transport
         super().process()
         if self.transport is None:  # the websocket has it
             # They would hold each other until the garbage collector comes.
             channel.requests.clear()
             self.channel = None
+            # What a client sent that did not wait for the answer.
+            if early := b"".join(channel._dataBuffer):
+                transport.protocol.dataReceived(early)
 
     def turn_away(self):
         # Without an answer: a proxy takes that as a reason to ask another process.

@@ -13,9 +13,9 @@ CALM = 0.25  # of a core, all that the process used between two looks
 CALM_FOR = 4  # looks in a row; a crowd has gaps, too
 PATIENCE = 10.0  # seconds that a calm moment is waited for
 WORTH_IT = 10  # younger collections, without which there is nothing new to look at
-MUCH = 20  # of them, with which no calm moment is waited for
 REST = 20  # times as long as a full collection takes, between two of them
 LONGEST_REST = 16 * REST  # where they find little
+MUCH = 20  # younger ones, with which there is no longer rest, and no calm is waited for
 LITTLE = 1000  # objects
 NEVER = 10**9  # a threshold that is not reached
 
@@ -31,8 +31,8 @@ class Collector:
         self.collected_at = loop.time()
         self.wanted_at = None
         self.calm = 0  # looks
-        self.rest = 0.0  # seconds
-        self.times = REST
+        self.took = 0.0  # seconds, the last one
+        self.times = REST  # as long as that it rests
         gc.collect()
         gc.freeze()  # what a start has made stays
         young, middle, _ = gc.get_threshold()
@@ -59,12 +59,14 @@ class Collector:
         self._look_again()
 
     def _is_due(self, now):
-        has_happened = gc.get_count()[2] >= WORTH_IT
-        return has_happened and now - self.collected_at >= self.rest
+        happened = gc.get_count()[2]
+        times = min(REST, self.times) if happened >= MUCH else self.times
+        rested = now - self.collected_at >= times * self.took
+        return happened >= WORTH_IT and rested
 
     def _collect(self):
         began_at = self.loop.time()
         found = gc.collect()
         self.collected_at, self.wanted_at, self.calm = self.loop.time(), None, 0
         self.times = REST if found >= LITTLE else min(2 * self.times, LONGEST_REST)
-        self.rest = self.times * (self.collected_at - began_at)
+        self.took = self.collected_at - began_at

@@ -18,6 +18,9 @@ from .garbage import Collector
 from .limits import LARGEST_FRAME, LAST_WORD_WITHIN, PING_INTERVAL, PING_TIMEOUT
 from .shutdown import Shutdown
 
+BAD_REQUEST = (
+    b"HTTP/1.1 400 Bad Request\r\nconnection: close\r\ncontent-length: 0\r\n\r\n"
+)
 LINGER = 2  # seconds that open requests get at the end
 
 # Close codes, RFC 6455 section 7.4.1
@@ -109,6 +112,13 @@ class Protocol(WebSocketsSansIOProtocol):
     The first disconnect message is the one that counts, so ours goes before its.
     And a client that reads nothing could neither be closed nor time out.
     """
+
+    def data_received(self, data):
+        super().data_received(data)
+        if self.conn.handshake_exc is not None and not self.handshake_initiated:
+            # Headers that websockets does not take: uvicorn would never answer.
+            self.transport.write(BAD_REQUEST)
+            self.transport.close()
 
     def connection_lost(self, exc):
         # Only a ping timeout and the application close without a message before.

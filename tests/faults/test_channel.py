@@ -7,6 +7,7 @@ import redis as redis_client
 from channels.layers import InMemoryChannelLayer
 from channels_redis.pubsub import RedisPubSubChannelLayer
 
+from monitor import channel as module
 from monitor.channel import channel_of
 
 from ..clock import until
@@ -129,6 +130,19 @@ async def test_in_memory_nothing_stays_behind_either():
 
     assert not layer.channels
     assert not layer.groups
+
+
+async def test_a_layer_that_hangs_holds_nobody_up(layer, monkeypatch):
+    async def hang(group, channel):
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(module, "LEAVE_WITHIN", 0.05)
+    monkeypatch.setattr(layer, "group_discard", hang)
+
+    async with asyncio.timeout(10), channel_of(layer, ["a-group"]) as channel:
+        pass
+
+    assert channel not in layer.channels
 
 
 async def test_a_layer_that_cannot_give_back_holds_nobody_up(layer, monkeypatch):

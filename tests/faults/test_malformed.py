@@ -145,6 +145,19 @@ def test_a_malformed_handshake_is_answered_and_no_connection(
     assert server.connections(f"/echo/{path}") == []
 
 
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"cookie": "x" * 9000},
+        {f"x_{number}": "x" for number in range(200)},
+    ],
+    ids=["a long one", "many"],
+)
+def test_unusual_headers_are_answered(server, connect, path, headers):
+    # Within what Twisted takes and beyond what websockets does.
+    assert connect(f"/echo/{path}", **headers).status in (101, 400)
+
+
 def test_a_frame_before_the_handshake_is_answered_ends_it(server, path):
     with socket.create_connection(("127.0.0.1", server.port), timeout=10) as hasty:
         hasty.sendall(handshake(server.port, f"/slow/{path}"))

@@ -47,13 +47,14 @@ async def test_whoever_comes_while_another_enters_has_a_turn_too():
     assert not arrivals.waiting
 
 
-async def test_one_that_cannot_enter_keeps_nobody_out(caplog):
-    entered, arrivals = [], Arrivals()
-    arrivals.add(Newcomer(lambda: 1 / 0))
+async def test_one_that_cannot_enter_is_let_go_and_keeps_nobody_out(caplog):
+    entered, away, arrivals = [], [], Arrivals()
+    arrivals.add(Newcomer(lambda: 1 / 0, lambda: away.append("the first")))
     arrivals.add(Newcomer(lambda: entered.append("the second")))
 
     await until(lambda: entered)
 
+    assert away == ["the first"]
     assert not arrivals.waiting
     assert [record.getMessage() for record in caplog.records] == ["A handshake failed"]
 
@@ -134,11 +135,27 @@ async def test_full_collections_rest_in_proportion_to_what_they_cost(
     monkeypatch.setattr(garbage, "LONGEST_REST", 10**9)
     collector = garbage.Collector(asyncio.get_running_loop())
 
-    await until(lambda: collector.rest)
+    await until(lambda: collector.took)
     collected_at = collector.collected_at
     await five_looks(collector)
 
     assert collector.collected_at == collected_at
+
+
+async def test_with_much_to_look_at_the_rest_is_no_longer_than_usual(
+    often, monkeypatch
+):
+    monkeypatch.setattr(garbage, "LONGEST_REST", 10**9)
+    collector = garbage.Collector(asyncio.get_running_loop())
+    collector.times = 10**9
+
+    await until(lambda: collector.took)
+    collected_at = collector.collected_at
+    await five_looks(collector)
+    assert collector.collected_at == collected_at
+
+    monkeypatch.setattr(garbage, "MUCH", 0)
+    await until(lambda: collector.collected_at > collected_at)
 
 
 @pytest.mark.parametrize(("little", "times"), [(0, 1), (10**9, 16)])

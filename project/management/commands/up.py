@@ -13,7 +13,7 @@ from chat.ledger import ledger
 from chat.reader import courier, reader
 from monitor.processes.local import local_process
 from project import demo, installation
-from project.asgi import application
+from project.asgi import application, login
 
 RESTARTS = 4012
 REASON = "The server restarts."
@@ -81,7 +81,16 @@ class Command(BaseCommand):
 
 
 async def say_goodbye():
-    """Close every connection with a code that means: come back."""
+    """Close every connection with a code that means: come back.
+
+    Then also of those who were past the door, and not known to the monitor yet.
+    """
+    await _close_all()
+    await login.settled.wait()
+    await _close_all()
+
+
+async def _close_all():
     if settings.MONITOR_ENABLED:
         await local_process().close_all(RESTARTS, REASON)
     else:
