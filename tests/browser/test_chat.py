@@ -334,7 +334,7 @@ def test_a_refused_message_is_in_view_on_a_phone_and_announced(page_of, room, be
 
     expect(ana.locator("#unsent")).to_have_text("Not sent: It is not good enough.")
     for name in ("Try again", "Edit", "Discard"):
-        button = ana.get_by_role("button", name=name)
+        button = ana.get_by_role("button", name=name, exact=True)
         expect(button).to_be_in_viewport(ratio=1)
         button.click(trial=True)
     ana.get_by_role("button", name="Discard").click()
@@ -376,7 +376,7 @@ def test_after_the_last_close_messages_say_so_and_can_be_edited_and_discarded(
     fates = ana.locator("#pending .fate").get_by_text("not sent: the connection")
     expect(fates).to_have_count(3)
     ana.get_by_role("button", name="Discard").first.click()
-    ana.get_by_role("button", name="Edit").first.click()
+    ana.get_by_role("button", name="Edit", exact=True).first.click()
     expect(ana.get_by_role("textbox", name="Message to")).to_have_value("two")
     expect(ana.locator("#pending .text")).to_have_text(["three"])
     ana.get_by_role("button", name="Connect again").click()

@@ -1,5 +1,7 @@
 """Others see that somebody writes, wherever they are connected."""
 
+import asyncio
+
 import pytest
 from channels.layers import get_channel_layer
 
@@ -52,6 +54,9 @@ async def test_another_process_tells_who_writes_there(join):
 
     about = [[lobby.pk, "bruno"], [10**6, "carla"]]
     tick = {"type": TYPING, "sender": "elsewhere", "about": about}
-    await get_channel_layer().group_send(GROUP, tick)
+    heard = asyncio.create_task(ana.hear("typing"))
+    while not heard.done():  # one may come before it listens
+        await get_channel_layer().group_send(GROUP, tick)
+        await asyncio.sleep(0.05)
 
-    assert (await ana.hear("typing"))["user"] == "bruno"
+    assert (await heard)["user"] == "bruno"
