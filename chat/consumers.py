@@ -28,7 +28,7 @@ from .incoming import (
     seq_of,
     text_of,
 )
-from .ledger import Busy, NotYours, ledger
+from .ledger import Archived, Busy, NotYours, ledger
 from .member import Member
 from .models import PAGE, Message, Room
 from .rate import RateLimit
@@ -44,6 +44,7 @@ questions_asked = RateLimit()
 frames_sent = RateLimit()
 refusals = RateLimit()  # of those three: who does not listen to them is let go
 caps = Caps()
+ARCHIVED = "This room is archived; nobody can write here."
 COME_BACK = 60.0  # seconds until a client that was one too many may try again
 
 
@@ -190,6 +191,8 @@ class ChatConsumer(AsyncWebsocketConsumer):
         room, author = self.member.room, self.scope["user"]
         try:
             stored = await ledger.submit(room.pk, author, text, client_id)
+        except Archived:
+            raise Refused("archived", ARCHIVED) from None
         except Busy:
             raise Refused("busy", "Too many messages wait; send it again.") from None
         except Error:
@@ -209,6 +212,8 @@ class ChatConsumer(AsyncWebsocketConsumer):
                 message = await ledger.delete(room.pk, user, seq)
             else:
                 message = await ledger.edit(room.pk, user, seq, text)
+        except Archived:
+            raise Refused("archived", ARCHIVED) from None
         except NotYours:
             raise Refused("not-yours", "This is not your message.") from None
         except Message.DoesNotExist:

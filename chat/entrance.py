@@ -9,7 +9,7 @@ from .models import PAGE, Room
 class Entrance(NamedTuple):
     """The same for all who enter a room at the same time."""
 
-    room: object  # (pk, slug, last_rev, last_seq)
+    room: object  # (pk, slug, last_rev, last_seq, name, archived_at)
     seen: int  # the rev up to which the history has everything
     frame: str
 
@@ -22,5 +22,7 @@ def entrances(slugs):
 
 def _entrance(room, messages):
     seen = max([room.last_rev, *(message.rev for message in messages)])
-    frame = frames.history(messages, room.last_seq > PAGE, room.slug, rev=seen)
+    facts = room.name, room.archived_at
+    more = room.last_seq > PAGE
+    frame = frames.history(messages, more, room.slug, rev=seen, facts=facts)
     return Entrance(room, seen, frame)

@@ -4,6 +4,20 @@ from django.utils.text import slugify
 
 from .models import SLUG_LENGTH, Room
 
+NAME_ERRORS = {
+    "required": "Give the room a name.",
+    "max_length": f"Use at most {SLUG_LENGTH} characters.",
+}
+
+
+class RenameForm(forms.ModelForm):
+    """Another name for a room; its address stays."""
+
+    class Meta:
+        model = Room
+        fields = ["name"]
+        error_messages = {"name": NAME_ERRORS}
+
 
 class RoomForm(forms.ModelForm):
     """A new room, of which people give the name and the address follows."""
@@ -12,12 +26,7 @@ class RoomForm(forms.ModelForm):
         model = Room
         fields = ["name"]
         labels = {"name": "New room"}
-        error_messages = {
-            "name": {
-                "required": "Give the room a name.",
-                "max_length": f"Use at most {SLUG_LENGTH} characters.",
-            }
-        }
+        error_messages = {"name": NAME_ERRORS}
 
     def clean_name(self):
         name = self.cleaned_data["name"]

@@ -15,16 +15,22 @@ def message(stored, slug):
     return _encode({"type": kind, key: stored.text, **_particulars(stored, slug)})
 
 
-def history(messages, more, slug, rev=None):
+def room(name, archived_at):
+    """What a room is called, and whether it is archived; when that changes."""
+    return _encode({"type": "room", **_facts(name, archived_at)})
+
+
+def history(messages, more, slug, rev=None, facts=()):
     """Messages that were there before, oldest first.
 
     The newest of them, if all would be too much for one frame; then there are more.
-    `rev` is that of the room, for who joins.
+    `rev` is that of the room, and `facts` its name and since when it is archived; for
+    who joins.
     """
     shown = _fitting(reversed(messages), slug)
     content = {"type": "history", "messages": shown[::-1]}
     content["more"] = more or len(shown) < len(messages)
-    return _encode(content if rev is None else content | {"rev": rev})
+    return _encode(content if rev is None else content | {"rev": rev, **_facts(*facts)})
 
 
 def resumed(messages, more, slug, after):
@@ -102,6 +108,10 @@ def bye(code, reason, retry_after=None):
     """
     content = {"type": "bye", "code": code, "reason": reason}
     return _encode(content | ({"retry_after": retry_after} if retry_after else {}))
+
+
+def _facts(name, archived_at):
+    return {"name": name, "archived": archived_at is not None}
 
 
 def _fitting(messages, slug):

@@ -19,12 +19,18 @@ TYPING = "chat.typing"
 LOGGED_OUT = "You are logged out; log in again."
 
 
+def facts_of(room):
+    """What people see of a room: its name, and since when it is archived, if at all."""
+    return room.name, room.archived_at
+
+
 @dataclass(eq=False, slots=True)
 class LocalRoom:
     """The members of a room that are connected to this event loop."""
 
     pk: int
     slug: str
+    facts: tuple  # its name, and since when it is archived, if at all
     delivered: int  # the `rev` up to which every member has seen all
     members: set = field(default_factory=set)
     roll: str | None = None  # the last frame that said who is here
@@ -67,6 +73,14 @@ class LocalRoom:
         """
         here = {member.username for member in self.members}
         return sorted(here.union(recorded.get(self.slug, [])))
+
+    def tell(self, facts):
+        """Say what the room is called and whether it is archived, if that is news."""
+        if facts != self.facts:
+            self.facts = facts
+            frame = frames.room(*facts)
+            for member in self.members:
+                member.push(frame)
 
     def call(self, roll):
         """Say who is here, unless that was the last thing said."""
@@ -124,12 +138,16 @@ class Hub:
             self._start()
         room = self.rooms.get(room_id)
         if room is None:
-            room = self.rooms[room_id] = LocalRoom(room_id, member.room.slug, seen)
+            facts = facts_of(member.room)
+            room = LocalRoom(room_id, member.room.slug, facts, seen)
+            self.rooms[room_id] = room
         room.members.add(member)
         member.seen = seen
         # What others got while this member read the history is asked for again; they
         # skip it.
         room.delivered = min(room.delivered, seen)
+        if facts_of(member.room) != room.facts:
+            member.push(frames.room(*room.facts))
         self.look([room_id])
         self._introduce(member, room)
         if self.farewell is not None:
@@ -197,6 +215,7 @@ class Hub:
     def _bring(self, room, news, since):
         if news is None:
             return room.dismiss_all(CloseCode.NO_SUCH_ROOM, "This room was deleted.")
+        room.tell(news.facts)
         if not (messages := news.messages):
             return
         if room.deliver(messages, since) < len(messages) or news.more:

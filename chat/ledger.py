@@ -24,6 +24,10 @@ class Busy(Exception):
     """So many messages wait that this one was not taken."""
 
 
+class Archived(Exception):
+    """Nothing is written or edited in this room any more."""
+
+
 class NotYours(Exception):
     """The message is somebody else's."""
 
@@ -98,9 +102,9 @@ class Ledger:
         """Return the `Message`, once it is committed.
 
         A `client_id` that this author has used before returns what was stored then.
-        Raises `Busy`, `Room.DoesNotExist`, or the database's error; then nothing is
-        stored, unless the database was lost during the commit. The same `client_id`
-        makes trying again safe in any case.
+        Raises `Busy`, `Archived`, `Room.DoesNotExist`, or the database's error; then
+        nothing is stored, unless the database was lost during the commit. The same
+        `client_id` makes trying again safe in any case.
         """
         stored = asyncio.get_running_loop().create_future()
         name = author.get_username()
@@ -110,9 +114,9 @@ class Ledger:
     async def edit(self, room_id, user, seq, text):
         """Give a message another text; return it, once that is committed.
 
-        Raises `Busy`, `NotYours`, `Message.DoesNotExist`, `Room.DoesNotExist`, or the
-        database's error; then nothing is changed. Safe to try again: the same text
-        changes nothing.
+        Raises `Busy`, `Archived`, `NotYours`, `Message.DoesNotExist`,
+        `Room.DoesNotExist`, or the database's error; then nothing is changed. Safe to
+        try again: the same text changes nothing.
         """
         return await self._change(room_id, user, seq, text)
 
@@ -225,7 +229,9 @@ def write(batch):
                 changed[outcome.pk] = outcome
         else:
             outcome = stored.get(one.identity)
-            if outcome is None and head is not None:
+            if outcome is None and head is not None and head.is_archived:
+                outcome = Archived()
+            elif outcome is None and head is not None:
                 outcome = next_message(head, one, now)
                 new.append(outcome)
                 if one.client_id:
@@ -246,6 +252,8 @@ def _changed(message, change, head, now):
         return None
     if message is None:
         return Message.DoesNotExist()
+    if head.is_archived and change.text is not None:
+        return Archived()
     try:
         change.apply(message, head, now)
     except (NotYours, Message.DoesNotExist) as error:

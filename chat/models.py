@@ -12,6 +12,8 @@ from django.db.models import F, FilteredRelation, Q
 from django.urls import reverse
 from django.utils import timezone
 
+from .lobby import LOBBY
+
 SLUG_LENGTH = 50
 PAGE = 50  # messages of one page of history
 
@@ -33,12 +35,12 @@ class RoomQuerySet(models.QuerySet):
     def entrances(self, slugs):
         """Return `(room, messages)` by slug: rooms and their last page of history.
 
-        A room is `(pk, slug, last_rev, last_seq)`; every member keeps one, and a whole
-        `Room` is larger. Two queries. What was committed between them is among the
-        messages, up to the newest of them; or it changed one that is older than all
-        of these.
+        A room is `(pk, slug, last_rev, last_seq, name, archived_at)`; every member
+        keeps one, and a whole `Room` is larger. Two queries. What was committed between
+        them is among the messages, up to the newest of them; or it changed one that is
+        older than all of these.
         """
-        names = ("pk", "slug", "last_rev", "last_seq")
+        names = ("pk", "slug", "last_rev", "last_seq", "name", "archived_at")
         rooms = self.filter(slug__in=slugs).values_list(*names, named=True)
         found = {room.pk: (room, []) for room in rooms}
         # Numbers have no gaps: it needs no limit, which would be one for all rooms.
@@ -62,8 +64,8 @@ class RoomQuerySet(models.QuerySet):
         lock = "" if is_embedded else connection.ops.for_update_sql(no_key=True)
         with connection.cursor() as cursor:
             cursor.execute(
-                f"SELECT id, last_seq, last_rev FROM chat_room WHERE id IN ({places}) "
-                f"ORDER BY id {lock}",
+                f"SELECT id, last_seq, last_rev, archived_at IS NOT NULL "
+                f"FROM chat_room WHERE id IN ({places}) ORDER BY id {lock}",
                 list(ids),
             )
             return {row[0]: Head(*row) for row in cursor}
@@ -84,6 +86,7 @@ class Head:
     room_id: int
     last_seq: int
     last_rev: int
+    is_archived: bool
 
 
 class Room(models.Model):
@@ -108,6 +111,7 @@ class Room(models.Model):
         related_name="+",
     )
     created_at = models.DateTimeField(default=timezone.now, editable=False)
+    archived_at = models.DateTimeField(null=True, blank=True, editable=False)
     last_seq = models.PositiveBigIntegerField(default=0, editable=False)
     last_rev = models.PositiveBigIntegerField(default=0, editable=False)
 
@@ -119,11 +123,18 @@ class Room(models.Model):
     def get_absolute_url(self):
         return reverse("room", args=[self.slug])
 
+    def is_run_by(self, user):
+        """Whether a user may rename and archive it: who made it, and staff. The lobby
+        is always there."""
+        is_theirs = self.created_by_id is not None and self.created_by_id == user.pk
+        return (is_theirs or user.is_staff) and self.slug != LOBBY
+
 
 class News(NamedTuple):
     """What changed in a room since somebody looked."""
 
     last_rev: int  # of the room
+    facts: tuple  # of the room: its name, and since when it is archived, if at all
     messages: list  # in the order of their revs
     more: bool  # than these
 
@@ -158,11 +169,15 @@ class MessageQuerySet(models.QuerySet):
         if many marks are behind, or far.
         """
         rooms = Room.objects.filter(pk__in={room_id for room_id, _ in marks})
-        last_revs = dict(rooms.values_list("pk", "last_rev"))
-        known = [mark for mark in marks if mark[0] in last_revs]
-        behind = [(pk, rev) for pk, rev in known if last_revs[pk] > rev]
+        rows = rooms.values_list("pk", "last_rev", "name", "archived_at")
+        found = {pk: (last_rev, facts) for pk, last_rev, *facts in rows}
+        known = [mark for mark in marks if mark[0] in found]
+        behind = [(pk, rev) for pk, rev in known if found[pk][0] > rev]
         changes = {mark: ([], False) for mark in known} | self._changed(behind, limit)
-        return {mark: News(last_revs[mark[0]], *changes[mark]) for mark in known}
+        return {
+            (pk, rev): News(found[pk][0], tuple(found[pk][1]), *changes[pk, rev])
+            for pk, rev in known
+        }
 
     def _changed(self, marks, limit):
         """`changed` for several marks."""

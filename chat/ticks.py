@@ -4,6 +4,7 @@ import asyncio
 import logging
 import uuid
 
+from asgiref.sync import async_to_sync
 from channels.layers import get_channel_layer
 
 from monitor.channel import channel_of
@@ -11,6 +12,16 @@ from monitor.channel import channel_of
 from .errand import Errand
 
 logger = logging.getLogger("channelscope.chat")
+
+
+def tick(group, kind, about):
+    """Tell all processes, from a view. Who misses it finds out by polling."""
+    message = {"type": kind, "sender": "", "about": list(about)}
+    try:
+        async_to_sync(get_channel_layer().group_send)(group, message)
+    except Exception:
+        # Whatever the layer's client raises.
+        logger.warning("Processes were not told of a change", exc_info=True)
 
 
 class Ticks:

@@ -11,4 +11,9 @@ urlpatterns = [
     re_path(
         r"^rooms/(?P<slug>[a-z0-9-]{1,50})/$", views.RoomView.as_view(), name="room"
     ),
+    re_path(
+        r"^rooms/(?P<slug>[a-z0-9-]{1,50})/settings/$",
+        views.RoomSettingsView.as_view(),
+        name="room-settings",
+    ),
 ]

@@ -38,6 +38,7 @@ async def test_every_frame_of_the_server_is_as_documented(
     join, connect, monkeypatch, settings
 ):
     monkeypatch.setattr(Hub, "HEARTBEAT_INTERVAL", 0.05)
+    monkeypatch.setattr(Hub, "POLL_INTERVAL", 0.05)
     ana = await connect()
     heard = {}
 
@@ -53,6 +54,8 @@ async def test_every_frame_of_the_server_is_as_documented(
     await hear("changed", "done")
     await ana.send_json_to({"type": "resume", "after": 0})
     await ana.send_json_to({"type": "whoami"})
+    await Room.objects.filter(slug="lobby").aupdate(name="Lobby")
+    await hear("room")
     bruno = await connect("bruno")
     await bruno.send_json_to({"type": "typing"})
     await hear("typing")

@@ -28,6 +28,18 @@ export class Composer {
     this.update();
   }
 
+  /** Tell for which room it is. */
+  name(room) {
+    const words = `Message # ${room}`;
+    this.field.placeholder = words;
+    this.form.querySelector(`label[for=${this.field.id}]`).textContent = `Message to # ${room}`;
+  }
+
+  /** Nothing can be written here, or again. */
+  close(closed) {
+    this.form.hidden = closed;
+  }
+
   /** Put a text into the field, before what is there. */
   put(text) {
     this.field.value = this.field.value ? `${text}\n${this.field.value}` : text;

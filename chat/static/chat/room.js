@@ -11,6 +11,7 @@ import { Members } from "./members.js";
 import { Outbox } from "./outbox.js";
 import { Socket } from "./socket.js";
 import { showNotice } from "./notice.js";
+import { setUpSettings, showRoom } from "./settings.js";
 import { Status } from "./status.js";
 import { clock } from "./times.js";
 import { Typing } from "./typing.js";
@@ -81,7 +82,9 @@ const handlers = {
     const joining = !history.joined;
     history.received(frame);
     for (const message of frame.messages) outbox.seen(message.client_id);
-    if (joining) joined();
+    if (!joining) return;
+    showRoom(frame, composer);
+    joined();
   },
   resumed(frame) {
     history.resumed(frame);
@@ -97,6 +100,7 @@ const handlers = {
     log.addChanges([frame]);
     history.saw(frame.rev);
   },
+  room: (frame) => showRoom(frame, composer),
   typing: (frame) => typing.saw(frame.user),
   done: (frame) => changes.done(frame),
   heartbeat: () => history.tell(),
@@ -135,5 +139,6 @@ socket.addEventListener("state", ({ detail }) => {
 document.addEventListener("visibilitychange", () => log.atEnd() && log.read());
 
 setUpDrawers();
+setUpSettings();
 socket.retry();
 if (matchMedia("(pointer: fine)").matches) find("message").focus();
