@@ -79,7 +79,14 @@ async def test_older_pages_lead_to_the_beginning(join, lobby_with):
 async def test_an_empty_room_has_an_empty_history(connect):
     frame = await (await connect()).hear("history")
 
-    assert frame == {"type": "history", "messages": [], "more": False, "rev": 0}
+    assert frame == {
+        "type": "history",
+        "messages": [],
+        "more": False,
+        "rev": 0,
+        "name": "lobby",
+        "archived": False,
+    }
 
 
 async def test_who_was_away_gets_what_changed_page_by_page(join, lobby_with):

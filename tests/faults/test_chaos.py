@@ -306,6 +306,7 @@ def nobody_listens(site):
     with redis_client.Redis(port=site.redis.port) as client:
         names = client.pubsub_channels()
         groups = [name for name in names if b"__group__" in name]
+        print(f"{len(names)} names are left of {site.breaks} breaks")
         return not client.keys() and not groups and len(names) <= site.breaks
 
 
