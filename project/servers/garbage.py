@@ -11,11 +11,11 @@ import time
 LOOK_EVERY = 0.25  # seconds
 CALM = 0.25  # of a core, all that the process used between two looks
 CALM_FOR = 4  # looks in a row; a crowd has gaps, too
-PATIENCE = 10.0  # seconds that a calm moment is waited for
+PATIENCE = 5.0  # seconds that a calm moment is waited for; a crowd is in by then
 WORTH_IT = 10  # younger collections, without which there is nothing new to look at
 REST = 20  # times as long as a full collection takes, between two of them
 LONGEST_REST = 16 * REST  # where they find little
-MUCH = 20  # younger ones, with which there is no longer rest, and no calm is waited for
+MUCH = 20  # younger collections, after which it never rests longer
 LITTLE = 1000  # objects
 NEVER = 10**9  # a threshold that is not reached
 
@@ -51,9 +51,7 @@ class Collector:
         if self.wanted_at is None and self._is_due(now):
             self.wanted_at = now
         if self.wanted_at is not None and (
-            self.calm >= CALM_FOR
-            or now - self.wanted_at >= PATIENCE
-            or gc.get_count()[2] >= MUCH
+            self.calm >= CALM_FOR or now - self.wanted_at >= PATIENCE
         ):
             self._collect()
         self._look_again()
