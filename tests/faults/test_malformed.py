@@ -22,8 +22,8 @@ from .conftest import LONG
 from .load import Load
 from .server import eventually
 
-# Of everything in MALFORMED. A process grows by some 20 MB in the first 5,000 frames, and
-# then no more.
+# Of everything in MALFORMED. A process grows by some 20 MB in the first 5,000 frames,
+# and then no more.
 WARM_UP, ROUNDS = (250, 250) if LONG else (1, 10)
 MEMORY_GROWTH = 16 * 2**20  # bytes; a frame beyond the limit has 256 KiB
 
