@@ -1,5 +1,6 @@
 """The chat's websocket: from a client's frame to the ledger, the hub and back."""
 
+import contextlib
 import logging
 import math
 import time
@@ -44,7 +45,6 @@ questions_asked = RateLimit()
 frames_sent = RateLimit()
 refusals = RateLimit()  # of those three: who does not listen to them is let go
 caps = Caps()
-ARCHIVED = "This room is archived; nobody can write here."
 COME_BACK = 60.0  # seconds until a client that was one too many may try again
 
 
@@ -57,6 +57,24 @@ def frame_rate():
     """How many frames a second a user may send: room for acknowledgements, however
     many messages are allowed."""
     return max(FRAME_RATE, 4 * settings.CHAT_RATE)
+
+
+@contextlib.contextmanager
+def telling_why():
+    """Say in the words of the protocol why the ledger did not take something."""
+    try:
+        yield
+    except Archived:
+        detail = "This room is archived; nobody can write here."
+        raise Refused("archived", detail) from None
+    except NotYours:
+        raise Refused("not-yours", "This is not your message.") from None
+    except Message.DoesNotExist:
+        raise Refused("no-such-message", "This message is gone.") from None
+    except Busy:
+        raise Refused("busy", "Too many messages wait; send it again.") from None
+    except Error:
+        raise Refused("not-stored", "Not stored; send it again.") from None
 
 
 class ChatConsumer(AsyncWebsocketConsumer):
@@ -189,14 +207,8 @@ class ChatConsumer(AsyncWebsocketConsumer):
         self.take_turn(messages_sent, settings.CHAT_RATE)
         self.typed_at = -TYPING_PAUSE  # what is written from now on is something new
         room, author = self.member.room, self.scope["user"]
-        try:
+        with telling_why():
             stored = await ledger.submit(room.pk, author, text, client_id)
-        except Archived:
-            raise Refused("archived", ARCHIVED) from None
-        except Busy:
-            raise Refused("busy", "Too many messages wait; send it again.") from None
-        except Error:
-            raise Refused("not-stored", "Not stored; send it again.") from None
         if stored.room_id != room.pk:
             detail = "This client_id belongs to a message in another room; take a new."
             raise Refused("client-id-used", detail)
@@ -207,21 +219,11 @@ class ChatConsumer(AsyncWebsocketConsumer):
         """Give one's message another text; without a text, delete it."""
         self.take_turn(messages_sent, settings.CHAT_RATE)
         room, user = self.member.room, self.scope["user"]
-        try:
+        with telling_why():
             if text is None:
                 message = await ledger.delete(room.pk, user, seq)
             else:
                 message = await ledger.edit(room.pk, user, seq, text)
-        except Archived:
-            raise Refused("archived", ARCHIVED) from None
-        except NotYours:
-            raise Refused("not-yours", "This is not your message.") from None
-        except Message.DoesNotExist:
-            raise Refused("no-such-message", "This message is gone.") from None
-        except Busy:
-            raise Refused("busy", "Too many messages wait; try it again.") from None
-        except Error:
-            raise Refused("not-stored", "Not stored; try it again.") from None
         self.answer(frames.done(message))
 
     async def show_history(self, content):

@@ -1,5 +1,7 @@
 // What somebody wants of messages that are in the room: another text, or none.
 
+import { button } from "./button.js";
+
 const RETRY = 2000; // ms
 const TEMPORARY = new Set(["rate", "busy", "not-stored", "unavailable"]);
 const SAVING = "saving…";
@@ -53,8 +55,8 @@ export class Changes {
       return true;
     }
     this.settle(seq);
-    const ways = [way("Put it away", () => this.tell(seq, ""))];
-    if (content.message) ways.unshift(way("Edit again", () => this.edit(seq, content.message)));
+    const ways = [button("Put it away", () => this.tell(seq, ""))];
+    if (content.message) ways.unshift(button("Edit again", () => this.edit(seq, content.message)));
     this.tell(seq, `Not changed: ${detail}`, ...ways);
     return true;
   }
@@ -67,12 +69,4 @@ export class Changes {
   keep() {
     this.kept.save([...this.wanted.values()]);
   }
-}
-
-function way(text, action) {
-  const element = document.createElement("button");
-  element.type = "button";
-  element.textContent = text;
-  element.addEventListener("click", action);
-  return element;
 }

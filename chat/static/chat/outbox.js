@@ -1,5 +1,6 @@
 // What was written here and has not been seen in the room yet.
 
+import { button } from "./button.js";
 import { head, messageElement } from "./log.js";
 
 const PATIENCE = 10_000; // ms without an answer, until the connection counts as dead
@@ -230,14 +231,6 @@ export class Outbox {
     entry.said = text;
     entry.fate.replaceChildren(text, ...buttons);
   }
-}
-
-function button(text, action) {
-  const element = document.createElement("button");
-  element.type = "button";
-  element.textContent = text;
-  element.addEventListener("click", action);
-  return element;
 }
 
 /** A random UUID; `crypto.randomUUID` is missing on plain http beyond localhost. */
