@@ -5,6 +5,9 @@ from playwright.sync_api import expect
 
 from .pages import enter, eventually, message, say
 
+FORBIDDEN = """for (const name of ["sessionStorage", "localStorage"])
+  Object.defineProperty(window, name, { get() { throw new DOMException("no"); } });"""
+
 
 @pytest.fixture
 def both(page_of, room):
@@ -82,6 +85,16 @@ def test_each_room_keeps_its_draft(page_of, room):
     ana.reload()
 
     expect(field(ana)).to_have_value("")
+
+
+def test_where_storage_is_forbidden_the_room_works_without(page_of, room):
+    ana = page_of("ana")
+    ana.add_init_script(FORBIDDEN)
+    enter(ana, room)
+
+    say(ana, "hola")
+
+    expect(message(ana, "hola")).to_have_count(1)
 
 
 @pytest.mark.parametrize(

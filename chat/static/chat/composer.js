@@ -71,11 +71,10 @@ export class Composer {
   }
 
   key(event) {
-    if (event.isComposing) return;
+    if (event.isComposing) return; // while an input method composes, keys pick words
     if (event.key === "Escape") this.cancel();
     if (event.key === "ArrowUp" && this.field.value === "" && this.recall()) event.preventDefault();
-    // While an input method composes, Enter picks a word.
-    if (event.key !== "Enter" || event.shiftKey || event.isComposing) return;
+    if (event.key !== "Enter" || event.shiftKey) return;
     event.preventDefault();
     this.send();
   }

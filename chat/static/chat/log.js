@@ -1,5 +1,6 @@
 // The messages of a room, in the order of their numbers whatever order they come in.
 
+import { button } from "./button.js";
 import { linked } from "./links.js";
 import { clock, day, exact, timeElement } from "./times.js";
 
@@ -292,15 +293,12 @@ export function head({ element, user, date }, opens) {
 }
 
 function wayElement(name, { user, date }, action) {
-  const button = document.createElement("button");
-  button.type = "button";
-  button.textContent = name;
-  button.ariaLabel = `${name} the message of ${user}, ${clock(date)}`;
-  button.addEventListener("click", (event) => {
+  const element = button(name, (event) => {
     event.stopPropagation();
     action();
   });
-  return button;
+  element.ariaLabel = `${name} the message of ${user}, ${clock(date)}`;
+  return element;
 }
 
 function avatar(user) {

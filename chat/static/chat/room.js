@@ -44,7 +44,7 @@ const outbox = new Outbox({
 });
 const composer = new Composer(find("composer"), {
   limit: Number(textLimit),
-  draft: new Kept(`draft ${slug} ${user}`, localStorage),
+  draft: new Kept(`draft ${slug} ${user}`, "localStorage"),
   writes: () => typing.writes(),
   submit: (text) => {
     typing.rest();
