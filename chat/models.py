@@ -8,9 +8,10 @@ from typing import NamedTuple
 from django.conf import settings
 from django.core.validators import RegexValidator
 from django.db import connection, models
-from django.db.models import F, FilteredRelation, Q
+from django.db.models import Exists, F, FilteredRelation, OuterRef, Q
 from django.urls import reverse
 from django.utils import timezone
+from django.utils.translation import gettext_lazy as _
 
 from .lobby import LOBBY
 
@@ -19,6 +20,11 @@ PAGE = 50  # messages of one page of history
 
 
 class RoomQuerySet(models.QuerySet):
+    def visible_to(self, user):
+        """Rooms that a user may enter: open ones, and those whose member they are."""
+        theirs = Membership.objects.filter(room=OuterRef("pk"), user=user)
+        return self.filter(Q(kind=Room.Kind.OPEN) | Exists(theirs))
+
     def with_last_message(self):
         """Annotate `last_text`, `last_author` and `last_at`; None in a quiet room."""
         return self.annotate(
@@ -96,12 +102,26 @@ class Room(models.Model):
     takes the next of both. Both count from 1 without gaps, in the order of commits.
     """
 
+    class Kind(models.TextChoices):
+        """Who may enter."""
+
+        OPEN = "open", _("open to all users")
+        PRIVATE = "private", _("for invited members")
+        DIRECT = "direct", _("between two users")
+
     slug = models.CharField(
         max_length=SLUG_LENGTH,
         unique=True,
         validators=[RegexValidator(r"\A[a-z0-9-]+\Z", "Use a-z, 0-9 and hyphens.")],
     )
     name = models.CharField(max_length=SLUG_LENGTH)
+    kind = models.CharField(
+        max_length=20,
+        choices=Kind.choices,
+        default=Kind.OPEN,
+        db_default=Kind.OPEN,  # processes of the version before make rooms, too
+        editable=False,
+    )
     created_by = models.ForeignKey(
         settings.AUTH_USER_MODEL,
         models.SET_NULL,
@@ -127,7 +147,40 @@ class Room(models.Model):
         """Whether a user may rename and archive it: who made it, and staff. The lobby
         is always there."""
         is_theirs = self.created_by_id is not None and self.created_by_id == user.pk
-        return (is_theirs or user.is_staff) and self.slug != LOBBY
+        is_run = self.slug != LOBBY and self.kind != Room.Kind.DIRECT
+        return (is_theirs or user.is_staff) and is_run
+
+
+class Membership(models.Model):
+    """A user's place in a room, and how far they have read.
+
+    In an open room it comes with reading there. The others can be entered by nobody
+    else: it is the invitation, and without it the way in is closed.
+    """
+
+    room = models.ForeignKey(
+        Room,
+        models.CASCADE,
+        related_name="memberships",
+        db_index=False,  # the unique constraint has one
+    )
+    user = models.ForeignKey(
+        settings.AUTH_USER_MODEL, models.CASCADE, related_name="chat_memberships"
+    )
+    since = models.DateTimeField(default=timezone.now)
+    read_seq = models.PositiveBigIntegerField(
+        default=0, help_text="All messages up to this number are read."
+    )
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(
+                fields=["room", "user"], name="chat_membership_room_user"
+            )
+        ]
+
+    def __str__(self):
+        return f"{self.user_id} in {self.room_id}"
 
 
 class News(NamedTuple):
@@ -302,3 +355,28 @@ class Message(models.Model):
 
     def __str__(self):
         return f"{self.room_id}/{self.seq}"
+
+
+class Mention(models.Model):
+    """That a message calls a user by name: `@ana`.
+
+    By the number of the message: it is written together with it, before anybody knows
+    the id.
+    """
+
+    room = models.ForeignKey(Room, models.CASCADE, related_name="+", db_index=False)
+    seq = models.PositiveBigIntegerField()
+    user = models.ForeignKey(
+        settings.AUTH_USER_MODEL, models.CASCADE, related_name="+", db_index=False
+    )
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(
+                fields=["user", "room", "seq"], name="chat_mention_user_room_seq"
+            )
+        ]
+        indexes = [models.Index(fields=["room", "seq"], name="chat_mention_room_seq")]
+
+    def __str__(self):
+        return f"{self.user_id} in {self.room_id}/{self.seq}"
