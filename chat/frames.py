@@ -5,6 +5,8 @@ import orjson
 # Bytes of a page of history. Servers limit frames, plain daphne also those that it
 # sends: a few long messages must not make a room that nobody can enter.
 HISTORY_SIZE = 128 * 2**10
+LAST_LENGTH = 140  # characters of the last message, in a list of rooms
+NAMED = 5  # of those who are in a room, in a list of rooms
 HEARTBEAT = '{"type":"heartbeat"}'
 
 
@@ -68,6 +70,39 @@ def members(names):
 def typing(username):
     """Somebody else in the room writes."""
     return _encode({"type": "typing", "user": username})
+
+
+def rooms(parts, whole=False):
+    """Rooms of a list, from `entry`: the whole list, or those that have changed."""
+    return _encode({"type": "rooms", "rooms": parts, "whole": whole})
+
+
+def entry(listed, here):
+    """A room in a list; `here` are names, None if nobody can know."""
+    content = {"room": listed.slug, "kind": listed.kind, "seq": listed.last_seq}
+    content |= _facts(listed.name, listed.archived_at)
+    content["last"] = listed.last_at and {
+        "user": listed.last_author,
+        "text": listed.last_text[:LAST_LENGTH],
+        "sent_at": listed.last_at,
+    }
+    if listed.kind == "direct":
+        content["members"] = sorted(listed.members.values())
+    if here is not None:
+        content |= {"here": here[:NAMED], "here_count": len(here)}
+    return content
+
+
+def mark(read_seq, mentions):
+    """How far a user has read; None if they have not been there. And how often they
+    were called since."""
+    return {"read": read_seq, "mentions": mentions}
+
+
+def marks(found):
+    """How a user stands to rooms, by slug, where that has changed."""
+    stands = [{"room": slug, **mark(*one)} for slug, one in found.items()]
+    return _encode({"type": "marks", "marks": stands})
 
 
 def notice(text):

@@ -8,20 +8,16 @@ from monitor import presence
 
 from . import frames, identity
 from .codes import CloseCode
+from .entrance import facts_of
 from .errand import Errand
-from .models import Message
+from .listing import Listing
+from .models import Membership, Message, Room
 from .reader import courier, reader
-from .ticks import Ticks
+from .reading import Reading
+from .ticks import GROUP, Tick, Ticks
 
-GROUP = "chat"
-TICK = "chat.tick"
-TYPING = "chat.typing"
 LOGGED_OUT = "You are logged out; log in again."
-
-
-def facts_of(room):
-    """What people see of a room: its name, and since when it is archived, if at all."""
-    return room.name, room.archived_at
+REMOVED = "You are not a member of this room any more."
 
 
 @dataclass(eq=False, slots=True)
@@ -30,6 +26,7 @@ class LocalRoom:
 
     pk: int
     slug: str
+    is_open: bool  # to all users
     facts: tuple  # its name, and since when it is archived, if at all
     delivered: int  # the `rev` up to which every member has seen all
     members: set = field(default_factory=set)
@@ -101,6 +98,12 @@ class LocalRoom:
         for member in self.members:
             member.dismiss(code, reason)
 
+    def dismiss_strangers(self, places):
+        """Close the sockets of those who have no place here any more."""
+        for member in self.members:
+            if (self.pk, member.user_id) not in places:
+                member.dismiss(CloseCode.NO_SUCH_ROOM, REMOVED)
+
 
 class Hub:
     """All members that are connected to one event loop.
@@ -122,8 +125,12 @@ class Hub:
 
     def __init__(self):
         self.rooms = {}
+        self.guests = set()  # members in no room: they look at the list of rooms
         self.stale = set()
+        self.listing = Listing()
+        self.reading = Reading(self._tell_marks)
         self.delivery = Errand(self._deliver)
+        self.place_check = Errand(self._check_places)
         self.login_check = Errand(self._check_logins)
         self.roll_call = Errand(self._call_roll, self.ROLL_PAUSE, self.ROLL_REST)
         self.heartbeat = Errand(self._beat)
@@ -134,12 +141,12 @@ class Hub:
     def join(self, member, seen):
         """Bring a member everything with a rev above `seen`, in order."""
         room_id = member.room.pk
-        if not self.rooms:
-            self._start()
+        self._start()
         room = self.rooms.get(room_id)
         if room is None:
             facts = facts_of(member.room)
-            room = LocalRoom(room_id, member.room.slug, facts, seen)
+            is_open = member.room.kind == Room.Kind.OPEN
+            room = LocalRoom(room_id, member.room.slug, is_open, facts, seen)
             self.rooms[room_id] = room
         room.members.add(member)
         member.seen = seen
@@ -150,19 +157,30 @@ class Hub:
             member.push(frames.room(*room.facts))
         self.look([room_id])
         self._introduce(member, room)
+        if not room.is_open:
+            self.place_check.ask()  # may have been removed since they were let in
+        if self.farewell is not None:
+            member.dismiss(*self.farewell)
+
+    def receive_guest(self, member):
+        """Let somebody look at the list of rooms."""
+        self._start()
+        self.guests.add(member)
+        self.roll_call.ask()
         if self.farewell is not None:
             member.dismiss(*self.farewell)
 
     def leave(self, member):
         """Forget a member, if it ever joined."""
         member.stop()
-        room = self.rooms.get(member.room.pk)
-        if room is None or member not in room.members:
-            return
-        room.members.remove(member)
-        if not room.members:
-            del self.rooms[member.room.pk]
-        if not self.rooms:
+        self.listing.forget(member)
+        self.guests.discard(member)
+        room = member.room and self.rooms.get(member.room.pk)
+        if room and member in room.members:
+            room.members.remove(member)
+            if not room.members:
+                del self.rooms[room.pk]
+        if not self.rooms and not self.guests:
             self._stop()
 
     def committed(self, messages):
@@ -180,12 +198,25 @@ class Hub:
             if not self.rooms[room_id].take(news, self.PASS)
         )
         # Which rooms, because a look at all of them costs much where there are many.
-        self.ticks.publish(GROUP, TICK, {message.room_id for message in messages})
+        room_ids = {message.room_id for message in messages}
+        self.listing.rooms_changed(room_ids)
+        self.ticks.publish(GROUP, Tick.ROOM, room_ids)
+        called = {(m.room_id, user_id) for m in messages for user_id in m.called}
+        if called:
+            self._tell_marks(called)
+
+    def read(self, member, seq):
+        """Note that a member has read the room's messages up to a number."""
+        self.reading.read(member.room.pk, member.user_id, seq)
+
+    def _tell_marks(self, places):
+        self.listing.marks_changed(places)
+        self.ticks.publish(GROUP, Tick.MARKS, places)
 
     def typing(self, member):
         """Tell a room, in all processes, that a member writes. It may get lost."""
         self._show_typing([(member.room.pk, member.username)])
-        self.ticks.publish(GROUP, TYPING, {(member.room.pk, member.username)})
+        self.ticks.publish(GROUP, Tick.TYPING, {(member.room.pk, member.username)})
 
     def _show_typing(self, pairs):
         for room_id, username in pairs:
@@ -226,6 +257,17 @@ class Hub:
         async for room in _in_turns(list(self.rooms.values())):
             names = None if present is None else room.present(present)
             room.call(frames.members(names))
+        self.listing.saw(present)
+
+    async def _check_places(self):
+        """Close the sockets of those who were removed from a room."""
+        closed = [room for room in self.rooms.values() if not room.is_open]
+        if not closed:
+            return
+        places = {(room.pk, m.user_id) for room in closed for m in room.members}
+        places = await courier.ask(Membership.objects.of, places)
+        for room in closed:
+            room.dismiss_strangers(places)
 
     async def _check_logins(self):
         """Close the sockets of those who have logged out, or may not come any more."""
@@ -239,14 +281,15 @@ class Hub:
                 member.dismiss(CloseCode.SIGNED_OUT, LOGGED_OUT)
 
     def _members(self):
-        return [member for room in self.rooms.values() for member in room.members]
+        inside = [member for room in self.rooms.values() for member in room.members]
+        return [*inside, *self.guests]
 
     async def say_goodbye(self, code, reason):
         """Close every member's socket, and wait until that is sent; also of those who
         join after this, as long as the server goes on."""
         self.farewell = code, reason
-        for room in self.rooms.values():
-            room.dismiss_all(code, reason)
+        for member in self._members():
+            member.dismiss(code, reason)
         while writers := [
             member.writer
             for member in self._members()
@@ -255,25 +298,41 @@ class Hub:
             await asyncio.wait(writers)
 
     def _on_tick(self, kind, about):
-        if kind in (None, TICK):
-            self.look(self.rooms if about is None else about)
-        if kind == TYPING:
-            self._show_typing(about)
-        if kind in (None, "presence.tick"):
-            self.roll_call.ask()
+        match kind:
+            case Tick.ROOM:
+                self.look(self.rooms if about is None else about)
+                self.listing.rooms_changed(about or ())
+            case Tick.TYPING:
+                self._show_typing(about)
+            case Tick.MARKS:
+                self.listing.marks_changed(map(tuple, about))
+            case Tick.MEMBERS:
+                self.place_check.ask()
+                self.listing.start_anew({user_id for _, user_id in about})
+            case presence.TICK:
+                self.roll_call.ask()
+            case None:
+                self._look_everywhere()
+                self.listing.start_anew()
+                self.roll_call.ask()
 
     def _start(self):
+        """Begin to listen and to poll, with the first who comes."""
+        if self.rooms or self.guests:
+            return
         self.ticks.start()
         self.pollers = [
             asyncio.create_task(_every(self.POLL_INTERVAL, self._look_everywhere)),
-            asyncio.create_task(_every(self.ROLL_INTERVAL, self.roll_call.ask)),
+            asyncio.create_task(_every(self.ROLL_INTERVAL, self._look_around)),
             asyncio.create_task(_every(self.HEARTBEAT_INTERVAL, self.heartbeat.ask)),
             asyncio.create_task(_every(self.LOGIN_INTERVAL, self.login_check.ask)),
         ]
 
     def _stop(self):
         self.ticks.stop()
+        self.listing.round.cancel()
         self.delivery.cancel()
+        self.place_check.cancel()
         self.roll_call.cancel()
         self.login_check.cancel()
         self.heartbeat.cancel()
@@ -287,6 +346,12 @@ class Hub:
 
     def _look_everywhere(self):
         self.look(self.rooms)
+        self.place_check.ask()
+
+    def _look_around(self):
+        self.roll_call.ask()
+        self.listing.look()
+        self.reading.go_on()
 
 
 async def _in_turns(items):

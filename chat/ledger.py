@@ -15,7 +15,7 @@ from django.utils import timezone
 from monitor.turns import taking_turns
 
 from .hub import local_hub
-from .models import Message, Room
+from .models import Membership, Mention, Message, Room
 
 logger = logging.getLogger("channelscope.chat")
 
@@ -26,6 +26,10 @@ class Busy(Exception):
 
 class Archived(Exception):
     """Nothing is written or edited in this room any more."""
+
+
+class NotAMember(Exception):
+    """The room is for members, of whom this user is none any more."""
 
 
 class NotYours(Exception):
@@ -44,6 +48,11 @@ class Submission:
     stored: asyncio.Future
 
     @property
+    def place(self):
+        """Where who writes; what an invitation is about."""
+        return self.room_id, self.author_id
+
+    @property
     def identity(self):
         """What tells a retry from a new message."""
         return self.author_id, self.client_id
@@ -58,6 +67,10 @@ class Change:
     user: object
     text: str | None  # None: delete it
     stored: asyncio.Future
+
+    @property
+    def place(self):
+        return self.room_id, self.user.pk
 
     def apply(self, message, head, now):
         """Change a message, unless it is as it should be. NotYours;
@@ -102,9 +115,9 @@ class Ledger:
         """Return the `Message`, once it is committed.
 
         A `client_id` that this author has used before returns what was stored then.
-        Raises `Busy`, `Archived`, `Room.DoesNotExist`, or the database's error; then
-        nothing is stored, unless the database was lost during the commit. The same
-        `client_id` makes trying again safe in any case.
+        Raises `Busy`, `Archived`, `NotAMember`, `Room.DoesNotExist`, or the database's
+        error; then nothing is stored, unless the database was lost during the commit.
+        The same `client_id` makes trying again safe in any case.
         """
         stored = asyncio.get_running_loop().create_future()
         name = author.get_username()
@@ -114,7 +127,7 @@ class Ledger:
     async def edit(self, room_id, user, seq, text):
         """Give a message another text; return it, once that is committed.
 
-        Raises `Busy`, `Archived`, `NotYours`, `Message.DoesNotExist`,
+        Raises `Busy`, `Archived`, `NotAMember`, `NotYours`, `Message.DoesNotExist`,
         `Room.DoesNotExist`, or the database's error; then nothing is changed. Safe to
         try again: the same text changes nothing.
         """
@@ -218,38 +231,47 @@ def write(batch):
     stored = Message.objects.already_stored({p.identity for p in posts if p.client_id})
     changes = {(one.room_id, one.seq) for one in batch if isinstance(one, Change)}
     there = Message.objects.numbered(changes)
+    closed = {one.place for one in batch if is_closed(heads.get(one.room_id))}
+    members = Membership.objects.of(closed)
     now = timezone.now()
     outcomes, new, changed = [], [], {}
     for one in batch:
         head = heads.get(one.room_id)
-        if isinstance(one, Change):
-            message = there.get((one.room_id, one.seq))
-            outcome = _changed(message, one, head, now)
+        if head is None:
+            outcome = Room.DoesNotExist()
+        elif one.place in closed and one.place not in members:
+            outcome = NotAMember()
+        elif isinstance(one, Change):
+            outcome = _changed(there.get((one.room_id, one.seq)), one, head, now)
             if isinstance(outcome, Message):
                 changed[outcome.pk] = outcome
         else:
             outcome = stored.get(one.identity)
-            if outcome is None and head is not None and head.is_archived:
+            if outcome is None and head.is_archived:
                 outcome = Archived()
-            elif outcome is None and head is not None:
+            elif outcome is None:
                 outcome = next_message(head, one, now)
                 new.append(outcome)
                 if one.client_id:
                     stored[one.identity] = outcome
-        outcomes.append(outcome or Room.DoesNotExist())
+        outcomes.append(outcome)
     if new:
         Message.objects.insert(new)
     if changed:
         Message.objects.update_changed(list(changed.values()))
     if new or changed:
+        Mention.objects.write(new, list(changed.values()))
         Room.objects.advance(heads.values())
     return outcomes
 
 
+def is_closed(head):
+    """Whether only members may write in a room."""
+    return head is not None and not head.is_open
+
+
 def _changed(message, change, head, now):
-    """The message as a change leaves it, or why it must not; None without a room."""
-    if head is None:
-        return None
+    """The message as a change leaves it, or why it must not."""
     if message is None:
         return Message.DoesNotExist()
     if head.is_archived and change.text is not None:

@@ -5,12 +5,12 @@ from django.conf import settings
 from monitor.limits import Limit
 
 from .codes import CloseCode
-from .consumers import QUESTION_RATE, frame_rate
 from .hub import Hub
 from .incoming import FRAME_LIMIT, TEXT_LIMIT
 from .ledger import Ledger
 from .member import Member
 from .rate import burst
+from .socket import QUESTION_RATE, frame_rate
 
 
 def limits():

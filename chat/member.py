@@ -21,13 +21,15 @@ class Member:
     __slots__ = (
         *("room", "username", "send", "seen", "unseen", "unseen_size", "waiting"),
         *("size", "writer", "leaving", "taken", "taken_before", "identity"),
+        "user_id",
     )
 
     LIMIT = 256  # frames waiting
     SIZE_LIMIT = 256 * 2**10  # bytes of them
 
-    def __init__(self, room, username, send, identity=None):
-        self.room = room
+    def __init__(self, room, username, send, identity=None, user_id=None):
+        self.room = room  # None: it looks at the list of rooms
+        self.user_id = user_id
         self.identity = identity  # the login that lets it be here; None: another way
         self.username = username
         self.send = send

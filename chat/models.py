@@ -1,13 +1,15 @@
 """What is kept of the chat. Models hold facts, querysets hold questions."""
 
+import re
 from dataclasses import dataclass
 from functools import reduce
 from operator import or_
 from typing import NamedTuple
 
 from django.conf import settings
+from django.contrib.auth import get_user_model
 from django.core.validators import RegexValidator
-from django.db import connection, models
+from django.db import connection, models, transaction
 from django.db.models import Exists, F, FilteredRelation, OuterRef, Q
 from django.urls import reverse
 from django.utils import timezone
@@ -16,7 +18,17 @@ from django.utils.translation import gettext_lazy as _
 from .lobby import LOBBY
 
 SLUG_LENGTH = 50
+DIRECT = "dm-"  # with which the slugs of direct rooms begin, and no others
 PAGE = 50  # messages of one page of history
+
+# A user name as Django takes them, after something that is no part of a word.
+CALL = re.compile(r"(?<![\w.+@-])@([\w.+@-]+)")
+
+
+def called_names(text):
+    """Names that a text may call: in "@ana." that is "ana.", and also "ana"."""
+    found = set(CALL.findall(text))
+    return found | {name.rstrip(".+@-") for name in found}
 
 
 class RoomQuerySet(models.QuerySet):
@@ -24,6 +36,21 @@ class RoomQuerySet(models.QuerySet):
         """Rooms that a user may enter: open ones, and those whose member they are."""
         theirs = Membership.objects.filter(room=OuterRef("pk"), user=user)
         return self.filter(Q(kind=Room.Kind.OPEN) | Exists(theirs))
+
+    def direct(self, user, other):
+        """Return the conversation of two users, and whether it was just made."""
+        low, high = sorted([user.pk, other.pk])
+        name = f"{user.get_username()}, {other.get_username()}"[:SLUG_LENGTH]
+        with transaction.atomic():
+            room, is_new = self.get_or_create(
+                slug=f"{DIRECT}{low}-{high}",
+                kind=Room.Kind.DIRECT,
+                defaults={"name": name, "created_by": user},
+            )
+            if is_new:
+                both = [Membership(room=room, user=one) for one in (user, other)]
+                Membership.objects.bulk_create(both)
+        return room, is_new
 
     def with_last_message(self):
         """Annotate `last_text`, `last_author` and `last_at`; None in a quiet room."""
@@ -41,12 +68,12 @@ class RoomQuerySet(models.QuerySet):
     def entrances(self, slugs):
         """Return `(room, messages)` by slug: rooms and their last page of history.
 
-        A room is `(pk, slug, last_rev, last_seq, name, archived_at)`; every member
-        keeps one, and a whole `Room` is larger. Two queries. What was committed between
-        them is among the messages, up to the newest of them; or it changed one that is
-        older than all of these.
+        A room is `(pk, slug, last_rev, last_seq, name, archived_at, kind)`; every
+        member keeps one, and a whole `Room` is larger. Two queries. What was committed
+        between them is among the messages, up to the newest of them; or it changed one
+        that is older than all of these.
         """
-        names = ("pk", "slug", "last_rev", "last_seq", "name", "archived_at")
+        names = ("pk", "slug", "last_rev", "last_seq", "name", "archived_at", "kind")
         rooms = self.filter(slug__in=slugs).values_list(*names, named=True)
         found = {room.pk: (room, []) for room in rooms}
         # Numbers have no gaps: it needs no limit, which would be one for all rooms.
@@ -70,8 +97,9 @@ class RoomQuerySet(models.QuerySet):
         lock = "" if is_embedded else connection.ops.for_update_sql(no_key=True)
         with connection.cursor() as cursor:
             cursor.execute(
-                f"SELECT id, last_seq, last_rev, archived_at IS NOT NULL "
-                f"FROM chat_room WHERE id IN ({places}) ORDER BY id {lock}",
+                "SELECT id, last_seq, last_rev, archived_at IS NOT NULL, "
+                "kind = 'open' FROM chat_room "
+                f"WHERE id IN ({places}) ORDER BY id {lock}",
                 list(ids),
             )
             return {row[0]: Head(*row) for row in cursor}
@@ -93,6 +121,7 @@ class Head:
     last_seq: int
     last_rev: int
     is_archived: bool
+    is_open: bool
 
 
 class Room(models.Model):
@@ -143,12 +172,72 @@ class Room(models.Model):
     def get_absolute_url(self):
         return reverse("room", args=[self.slug])
 
+    def members(self):
+        """The users who belong to it, by name."""
+        users = get_user_model().objects.filter(chat_memberships__room=self)
+        return users.order_by("username")
+
+    def name_for(self, user):
+        """What a user calls it: a direct one by the other's name."""
+        if self.kind != Room.Kind.DIRECT:
+            return self.name
+        other = self.members().exclude(pk=user.pk).first()
+        return other.get_username() if other else self.name
+
     def is_run_by(self, user):
         """Whether a user may rename and archive it: who made it, and staff. The lobby
         is always there."""
         is_theirs = self.created_by_id is not None and self.created_by_id == user.pk
         is_run = self.slug != LOBBY and self.kind != Room.Kind.DIRECT
         return (is_theirs or user.is_staff) and is_run
+
+
+class MembershipQuerySet(models.QuerySet):
+    def let_go(self, room, user_id):
+        """Take a user's place in a room away, and what called them there."""
+        with transaction.atomic():
+            self.filter(room=room, user=user_id).delete()
+            Mention.objects.filter(room=room, user=user_id).delete()
+
+    def of(self, pairs):
+        """Return `{(room id, user id): True}` for those of the pairs that are there."""
+        rooms, users = zip(*pairs, strict=True) if pairs else ((), ())
+        found = self.filter(room__in=set(rooms), user__in=set(users))
+        found = set(found.values_list("room_id", "user_id"))
+        return dict.fromkeys(found.intersection(pairs), True)
+
+    def read(self, marks):
+        """Store how far users have read: `{(room id, user id): seq}`.
+
+        Marks only go forward, and not beyond the last message. Who has no place in a
+        room gets one if it is open. What has called them up to there has been heard.
+        """
+        forward = [
+            (seq, room, user, seq, room, seq) for (room, user), seq in marks.items()
+        ]
+        first = [(seq, room, user, seq) for (room, user), seq in marks.items()]
+        heard = [(user, room, seq) for (room, user), seq in marks.items()]
+        with transaction.atomic(), connection.cursor() as cursor:
+            # An update first: whoever is removed at this moment must not come back.
+            cursor.executemany(
+                "UPDATE chat_membership SET read_seq = %s WHERE room_id = %s "
+                "AND user_id = %s AND read_seq < %s AND EXISTS "
+                "(SELECT 1 FROM chat_room WHERE id = %s AND last_seq >= %s)",
+                forward,
+            )
+            users = get_user_model()._meta.db_table
+            cursor.executemany(
+                "INSERT INTO chat_membership (read_seq, room_id, user_id, since) "
+                f"SELECT %s, r.id, u.id, CURRENT_TIMESTAMP FROM chat_room r, {users} u "
+                "WHERE r.id = %s AND u.id = %s AND r.last_seq >= %s "
+                "AND r.kind = 'open' ON CONFLICT DO NOTHING",
+                first,
+            )
+            cursor.executemany(
+                "DELETE FROM chat_mention WHERE user_id = %s AND room_id = %s "
+                "AND seq <= %s",
+                heard,
+            )
 
 
 class Membership(models.Model):
@@ -171,6 +260,8 @@ class Membership(models.Model):
     read_seq = models.PositiveBigIntegerField(
         default=0, help_text="All messages up to this number are read."
     )
+
+    objects = MembershipQuerySet.as_manager()
 
     class Meta:
         constraints = [
@@ -336,6 +427,8 @@ class Message(models.Model):
     deleted_at = models.DateTimeField(null=True)
     deleted_by_name = models.CharField(max_length=255, blank=True, db_default="")
 
+    called = frozenset()  # ids of the users whom it calls; see `Mention`
+
     objects = MessageQuerySet.as_manager()
 
     class Meta:
@@ -357,8 +450,43 @@ class Message(models.Model):
         return f"{self.room_id}/{self.seq}"
 
 
+class MentionQuerySet(models.QuerySet):
+    def write(self, new, changed):
+        """Note whom messages call, in place of whom they have called before.
+
+        Their `called` is set to the ids of those users. In the transaction that writes
+        the messages.
+        """
+        if changed:
+            numbers = (Q(room=m.room_id, seq=m.seq) for m in changed)
+            self.filter(reduce(or_, numbers)).delete()
+        texts = [(m, called_names(m.text)) for m in (*new, *changed) if "@" in m.text]
+        wanted = set().union(*(names for _, names in texts))
+        if not wanted:
+            return
+        field = get_user_model().USERNAME_FIELD
+        users = get_user_model().objects.filter(**{f"{field}__in": wanted})
+        ids = dict(users.values_list(field, "pk"))
+        for message, names in texts:
+            called = {ids[name] for name in names if name in ids}
+            message.called = called - {message.author_id}
+        self._insert([(m, user) for m, _ in texts for user in m.called])
+
+    def _insert(self, calls):
+        """Insert calls, but of those who may not enter, or have read on already."""
+        with connection.cursor() as cursor:
+            cursor.executemany(
+                "INSERT INTO chat_mention (room_id, seq, user_id) "
+                "SELECT r.id, %s, %s FROM chat_room r "
+                "LEFT JOIN chat_membership m ON m.room_id = r.id AND m.user_id = %s "
+                "WHERE r.id = %s AND (m.id IS NOT NULL OR r.kind = 'open') "
+                "AND COALESCE(m.read_seq, 0) < %s ON CONFLICT DO NOTHING",
+                [(m.seq, user, user, m.room_id, m.seq) for m, user in calls],
+            )
+
+
 class Mention(models.Model):
-    """That a message calls a user by name: `@ana`.
+    """That a message calls a user by name, `@ana`, until they have read it.
 
     By the number of the message: it is written together with it, before anybody knows
     the id.
@@ -369,6 +497,8 @@ class Mention(models.Model):
     user = models.ForeignKey(
         settings.AUTH_USER_MODEL, models.CASCADE, related_name="+", db_index=False
     )
+
+    objects = MentionQuerySet.as_manager()
 
     class Meta:
         constraints = [

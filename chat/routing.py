@@ -2,7 +2,7 @@
 
 from django.urls import path, re_path
 
-from .consumers import ChatConsumer
+from .consumers import ChatConsumer, RoomsConsumer
 from .lobby import LOBBY
 
 websocket_urlpatterns = [
@@ -10,4 +10,5 @@ websocket_urlpatterns = [
     re_path(
         r"^ws/chat/(?P<slug>[a-z0-9-]{1,50})/$", ChatConsumer.as_asgi(), name="chat"
     ),
+    path("ws/rooms/", RoomsConsumer.as_asgi(), name="rooms"),
 ]

@@ -14,11 +14,23 @@ from .errand import Errand
 logger = logging.getLogger("channelscope.chat")
 
 
-def tick(group, kind, about):
+GROUP = "chat"
+
+
+class Tick:
+    """What there is to look at."""
+
+    ROOM = "chat.tick"  # ids of rooms: something was said, or the room is another
+    TYPING = "chat.typing"  # (room id, user name)
+    MARKS = "chat.marks"  # (room id, user id): who has read, or was called
+    MEMBERS = "chat.members"  # (room id, user id): who was invited, or removed
+
+
+def tick(kind, about):
     """Tell all processes, from a view. Who misses it finds out by polling."""
     message = {"type": kind, "sender": "", "about": list(about)}
     try:
-        async_to_sync(get_channel_layer().group_send)(group, message)
+        async_to_sync(get_channel_layer().group_send)(GROUP, message)
     except Exception:
         # Whatever the layer's client raises.
         logger.warning("Processes were not told of a change", exc_info=True)

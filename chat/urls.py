@@ -7,6 +7,7 @@ urlpatterns = [
     path("", views.LobbyView.as_view(), name="lobby"),
     path("login/", views.LoginView.as_view(), name="login"),
     path("logout/", LogoutView.as_view(), name="logout"),
+    path("direct/", views.DirectView.as_view(), name="direct"),
     path("rooms/", views.RoomsView.as_view(), name="rooms"),
     re_path(
         r"^rooms/(?P<slug>[a-z0-9-]{1,50})/$", views.RoomView.as_view(), name="room"

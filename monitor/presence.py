@@ -7,9 +7,10 @@ from collections import defaultdict
 from .conf import settings
 from .models import Connection
 
-# The channel layer's group that gets {"type": "presence.tick"} after connections
+# The channel layer's group that gets {"type": TICK} after connections
 # opened or closed. A tick carries nothing: it means "look again".
 GROUP = "monitor.presence"
+TICK = "presence.tick"
 
 
 def members(route: str, argument: str) -> dict[str, list[str]] | None:

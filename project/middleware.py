@@ -1,6 +1,8 @@
 """HTTP middleware of the site."""
 
 from django.http import HttpRequest, HttpResponseBase
+from django.middleware.locale import LocaleMiddleware
+from django.urls import reverse
 from django.utils.deprecation import MiddlewareMixin
 
 # Everything comes from this site: no inline script or style, no CDN, no frames.
@@ -18,3 +20,22 @@ class ContentSecurityPolicy(MiddlewareMixin):
     ) -> HttpResponseBase:
         response.headers.setdefault("Content-Security-Policy", POLICY)
         return response
+
+
+class Language(LocaleMiddleware):
+    """Let the browser say in which language the pages are.
+
+    Not those of the admin: the monitor speaks English, and half of a page in another
+    language would be worse than none.
+    """
+
+    def process_request(self, request: HttpRequest) -> None:
+        if not request.path_info.startswith(reverse("admin:index")):
+            super().process_request(request)
+
+    def process_response(
+        self, request: HttpRequest, response: HttpResponseBase
+    ) -> HttpResponseBase:
+        if request.path_info.startswith(reverse("admin:index")):
+            return response
+        return super().process_response(request, response)

@@ -11,13 +11,14 @@ from channels.layers import get_channel_layer
 
 from monitor.conf import settings
 from monitor.presence import GROUP as PRESENCE_GROUP
+from monitor.presence import TICK as PRESENCE_TICK
 
 logger = logging.getLogger("channelscope.monitor")
 
 GROUP = "monitor"
 TICKS = {
     GROUP: {"type": "monitor.tick"},  # something was stored
-    PRESENCE_GROUP: {"type": "presence.tick"},  # connections opened or closed
+    PRESENCE_GROUP: {"type": PRESENCE_TICK},  # connections opened or closed
 }
 
 

@@ -6,11 +6,12 @@ from channels.testing import WebsocketCommunicator
 from django.contrib.auth import get_user_model
 from django.test import Client
 
-from chat import consumers
+from chat import socket as chat_socket
 from chat.hub import local_hub
 from chat.ledger import ledger
 from chat.models import Room
 from chat.reader import courier, reader
+from chat.reading import marker
 from project.asgi import application
 
 from ..clock import until_no_task_is_left
@@ -125,10 +126,11 @@ def nothing_left_behind():
     ledger.stop()
     reader.stop()
     courier.stop()
-    consumers.messages_sent.full_at.clear()
-    consumers.questions_asked.full_at.clear()
-    consumers.frames_sent.full_at.clear()
-    consumers.refusals.full_at.clear()
+    marker.stop()
+    chat_socket.messages_sent.full_at.clear()
+    chat_socket.questions_asked.full_at.clear()
+    chat_socket.frames_sent.full_at.clear()
+    chat_socket.refusals.full_at.clear()
     assert not ledger.waiting
     assert ledger.thread is None
 

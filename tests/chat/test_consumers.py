@@ -6,7 +6,8 @@ import pytest
 from asgiref.sync import sync_to_async
 from django.db import OperationalError, connection
 
-from chat import consumers, ledger
+from chat import ledger
+from chat import socket as chat_socket
 from chat.models import Message, Room
 from chat.reader import reader
 
@@ -360,7 +361,7 @@ async def test_who_does_not_listen_to_the_rate_is_let_go_and_told_for_how_long(
 
 
 async def test_the_advice_never_says_to_wait_for_no_time(join, monkeypatch):
-    monkeypatch.setattr(consumers.messages_sent, "take", lambda user, rate: 0.004)
+    monkeypatch.setattr(chat_socket.messages_sent, "take", lambda user, rate: 0.004)
     ana = await join()
 
     await ana.say("quick")
@@ -373,7 +374,7 @@ async def test_frames_of_any_kind_are_limited_and_who_goes_on_is_let_go(
     join, settings, monkeypatch, frame
 ):
     settings.CHAT_RATE = 0.5
-    monkeypatch.setattr(consumers, "FRAME_RATE", 2.0)
+    monkeypatch.setattr(chat_socket, "FRAME_RATE", 2.0)
     ana = await join()
 
     codes = []
@@ -389,9 +390,9 @@ async def test_frames_of_any_kind_are_limited_and_who_goes_on_is_let_go(
 
 async def test_the_more_messages_are_allowed_the_more_frames_are(settings):
     settings.CHAT_RATE = 5.0
-    assert consumers.frame_rate() == 100
+    assert chat_socket.frame_rate() == 100
     settings.CHAT_RATE = 50.0
-    assert consumers.frame_rate() == 200
+    assert chat_socket.frame_rate() == 200
 
 
 async def test_one_connection_too_many_is_told_when_to_come_back(

@@ -19,7 +19,7 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from chat import consumers, models
+from chat import consumers, models, socket
 from chat.consumers import ChatConsumer
 from chat.hub import Hub
 from chat.ledger import Submission, ledger, store
@@ -318,7 +318,7 @@ def test_after_any_history_of_cuts_clients_show_what_the_database_has(
     monkeypatch.setattr(Hub, "PASS", 2)
     monkeypatch.setattr(Hub, "POLL_INTERVAL", 0.05)
     monkeypatch.setattr(Member, "LIMIT", 8)
-    monkeypatch.setattr(consumers, "QUESTION_RATE", 100_000.0)
+    monkeypatch.setattr(socket, "QUESTION_RATE", 100_000.0)
     settings.CHAT_MAX_CONNECTIONS = 10_000  # those of cuts that nobody noticed
 
     run_state_machine_as_test(

@@ -6,9 +6,9 @@ from django.db import OperationalError
 from django.utils import timezone
 
 from chat import hub as module
-from chat.hub import GROUP, TICK, Hub, local_hub
+from chat.hub import Hub, local_hub
 from chat.models import Message, Room
-from chat.ticks import Ticks
+from chat.ticks import GROUP, Tick, Ticks
 
 from ..clock import until
 
@@ -59,7 +59,7 @@ async def test_a_tick_brings_what_another_process_stored(
     ana = await join()
     await store_elsewhere("from afar")
 
-    await get_channel_layer().group_send(GROUP, {"type": TICK})
+    await get_channel_layer().group_send(GROUP, {"type": Tick.ROOM})
 
     assert (await ana.hear())["message"] == "from afar"
 
@@ -77,7 +77,7 @@ async def test_a_tick_says_which_rooms_to_look_at(join, make_user, monkeypatch):
     await until(lambda: local_hub().delivery.task is None)
     asked.clear()
 
-    tick = {"type": TICK, "about": [other.pk, 10**6]}
+    tick = {"type": Tick.ROOM, "about": [other.pk, 10**6]}
     await get_channel_layer().group_send(GROUP, tick)
 
     await until(lambda: asked)
@@ -98,7 +98,7 @@ async def test_a_doubled_tick_brings_nothing_twice(join, store_elsewhere):
     await store_elsewhere("once")
 
     for _ in range(3):
-        await get_channel_layer().group_send(GROUP, {"type": TICK})
+        await get_channel_layer().group_send(GROUP, {"type": Tick.ROOM})
 
     assert (await ana.hear())["message"] == "once"
     assert await ana.hears_nothing()
@@ -145,7 +145,7 @@ async def test_other_processes_are_told_of_a_commit(join):
     async with asyncio.timeout(5):
         tick = await layer.receive(channel)
     lobby = await Room.objects.aget(slug="lobby")
-    assert (tick["type"], tick["about"]) == (TICK, [lobby.pk])
+    assert (tick["type"], tick["about"]) == (Tick.ROOM, [lobby.pk])
     await layer.group_discard(GROUP, channel)
 
 

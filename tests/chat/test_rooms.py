@@ -106,8 +106,8 @@ def test_only_who_made_a_room_and_staff_run_it(make_user, design, name, slug, st
     [
         ({"do": "rename", "name": " "}, "Give the room a name."),
         ({"do": "rename", "name": "x" * 51}, "Use at most 50 characters."),
-        ({"do": "burn"}, "do is rename, archive or restore."),
-        ({}, "do is rename, archive or restore."),
+        ({"do": "burn"}, "do is one of: rename, archive, restore."),
+        ({}, "do is one of: rename, archive, restore."),
     ],
 )
 def test_settings_that_make_no_sense_are_told_and_change_nothing(

@@ -6,8 +6,8 @@ import pytest
 from channels.layers import get_channel_layer
 
 from chat import consumers
-from chat.hub import GROUP, TYPING
 from chat.models import Room
+from chat.ticks import GROUP, Tick
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -53,7 +53,7 @@ async def test_another_process_tells_who_writes_there(join):
     lobby = await Room.objects.aget(slug="lobby")
 
     about = [[lobby.pk, "bruno"], [10**6, "carla"]]
-    tick = {"type": TYPING, "sender": "elsewhere", "about": about}
+    tick = {"type": Tick.TYPING, "sender": "elsewhere", "about": about}
     heard = asyncio.create_task(ana.hear("typing"))
     while not heard.done():  # one may come before it listens
         await get_channel_layer().group_send(GROUP, tick)

@@ -9,6 +9,7 @@ import { Kept } from "./kept.js";
 import { Log } from "./log.js";
 import { Members } from "./members.js";
 import { Outbox } from "./outbox.js";
+import { Rooms } from "./rooms.js";
 import { Socket } from "./socket.js";
 import { showNotice } from "./notice.js";
 import { setUpSettings, showRoom } from "./settings.js";
@@ -17,7 +18,7 @@ import { clock } from "./times.js";
 import { Typing } from "./typing.js";
 
 const find = (id) => document.getElementById(id);
-const { slug, user, staff, textLimit, rate } = find("room").dataset;
+const { slug, kind, user, staff, textLimit, rate } = find("room").dataset;
 
 const socket = new Socket(`/ws/chat/${slug}/`);
 const log = new Log(find("log"), user, (message) => {
@@ -26,6 +27,7 @@ const log = new Log(find("log"), user, (message) => {
   return own || staff ? [...ways, ["Delete", () => remove(message)]] : ways;
 });
 const history = new History(log, (question) => socket.send(question));
+const rooms = new Rooms({ rooms: find("rooms-list"), direct: find("direct-list"), user, current: slug });
 const members = new Members(find("members-side"), { user, count: find("member-count") });
 const facts = new Facts(find("my-connection"), () => socket.send({ type: "whoami" }));
 const status = new Status({ pill: find("state"), notice: find("notice"), retry: () => socket.retry() });
@@ -83,7 +85,7 @@ const handlers = {
     history.received(frame);
     for (const message of frame.messages) outbox.seen(message.client_id);
     if (!joining) return;
-    showRoom(frame, composer);
+    showRoom(kind, frame, composer);
     joined();
   },
   resumed(frame) {
@@ -100,7 +102,9 @@ const handlers = {
     log.addChanges([frame]);
     history.saw(frame.rev);
   },
-  room: (frame) => showRoom(frame, composer),
+  room: (frame) => showRoom(kind, frame, composer),
+  rooms: (frame) => rooms.take(frame),
+  marks: (frame) => rooms.mark(frame.marks),
   typing: (frame) => typing.saw(frame.user),
   done: (frame) => changes.done(frame),
   heartbeat: () => history.tell(),
@@ -122,6 +126,7 @@ function joined() {
   outbox.connect(true);
   changes.connect(true);
   facts.refresh();
+  socket.send({ type: "rooms" });
 }
 
 socket.addEventListener("frame", ({ detail }) => handlers[detail.type]?.(detail));

@@ -1,14 +1,148 @@
-// The list of rooms: when something was last said, in the viewer's terms.
+// Lists of rooms: what was said last, what is not read yet, who is there.
 
 import { exact, relative } from "./times.js";
 
-function tell() {
-  for (const element of document.querySelectorAll("time[data-relative]")) {
-    const date = new Date(element.dateTime);
-    element.textContent = relative(date);
-    element.title = exact(date);
+const FEW = 99; // unread messages, and then only that there are more
+const KINDS = { private: gettext("private"), direct: gettext("direct message") };
+
+/**
+ * The rooms that a user may enter, in one list or in two: `direct` for direct messages.
+ *
+ * What was said last comes first; while somebody points into a list, nothing moves.
+ */
+export class Rooms {
+  constructor({ rooms, direct = rooms, user, current, archived = false, grows = true, complete = true }) {
+    this.lists = { rooms, direct };
+    this.user = user;
+    this.current = current; // the slug of the room that the page shows
+    this.archived = archived; // whether it lists these, or the others
+    this.grows = true;
+    this.complete = complete; // whether it has all rooms of the whole list
+    this.template = document.getElementById("entry");
+    this.known = new Map(); // rooms by slug
+    for (const list of new Set([rooms, direct])) {
+      list.addEventListener("mouseleave", () => this.arrange());
+      list.addEventListener("focusout", () => this.arrange());
+    }
+    for (const room of JSON.parse(document.getElementById("rooms-data").textContent)) this.put(room);
+    this.grows = grows; // whether rooms come that were not there when it was made
+    this.arrange();
+    setInterval(() => this.tellTimes(), 30_000);
+  }
+
+  /** Take in what the server says of rooms; of all of them, if that is the `whole`. */
+  take({ rooms, whole }) {
+    const named = new Set(rooms.map(({ room }) => room));
+    for (const room of rooms) this.put(room);
+    const gone = (slug) => !named.has(slug) && slug !== this.current;
+    if (whole && this.complete) [...this.known.keys()].filter(gone).forEach((slug) => this.remove(slug));
+    this.arrange();
+  }
+
+  /** Take in how far the user has read. */
+  mark(marks) {
+    for (const { room: slug, read, mentions } of marks) {
+      if (this.known.has(slug)) this.put({ room: slug, read, mentions });
+    }
+  }
+
+  /** The messages of a room up to a number are read. */
+  read(slug, seq) {
+    const room = this.known.get(slug);
+    if (room) this.put({ room: slug, read: Math.max(room.read ?? 0, seq), seq: Math.max(room.seq, seq), mentions: 0 });
+  }
+
+  put(news) {
+    const known = this.known.get(news.room);
+    const room = { ...known, ...news };
+    if (!known && !this.grows) return;
+    if (room.archived !== this.archived && room.room !== this.current) return this.remove(room.room);
+    room.element ??= this.template.content.firstElementChild.cloneNode(true);
+    this.known.set(room.room, room);
+    this.show(room);
+  }
+
+  remove(slug) {
+    this.known.get(slug)?.element.remove();
+    this.known.delete(slug);
+  }
+
+  show(room) {
+    const { element, kind, last, here, here_count: count } = room;
+    const find = (name) => element.querySelector(`.${name}`);
+    element.dataset.kind = kind;
+    const link = element.querySelector("a");
+    link.href = `/rooms/${room.room}/`;
+    if (room.room === this.current) link.ariaCurrent = "page";
+    find("room-name").textContent = this.title(room);
+    find("room-name").title = this.title(room);
+    find("room-kind").textContent = KINDS[kind] ?? "";
+    find("room-last").textContent = lastWords(last);
+    find("room-present").hidden = here === undefined;
+    find("dot").classList.toggle("hollow", !count);
+    find("room-here").textContent = present(here ?? [], count);
+    this.showCounts(room);
+    this.showTime(room);
+  }
+
+  showCounts({ element, seq, read, mentions }) {
+    const unread = read === null || read === undefined ? 0 : Math.max(0, seq - read);
+    const calls = element.querySelector(".calls-count");
+    calls.hidden = !mentions;
+    calls.textContent = `@${mentions}`;
+    calls.ariaLabel = interpolate(ngettext("%s mention", "%s mentions", mentions), [mentions]);
+    const count = element.querySelector(".unread-count");
+    count.hidden = unread === 0;
+    count.textContent = unread > FEW ? `${FEW}+` : unread;
+    count.ariaLabel = interpolate(ngettext("%s unread message", "%s unread messages", unread), [unread]);
+    element.classList.toggle("unread", unread > 0 || mentions > 0);
+  }
+
+  showTime({ element, last }) {
+    const time = element.querySelector("time");
+    time.hidden = !last;
+    if (!last) return;
+    const date = new Date(last.sent_at);
+    time.dateTime = last.sent_at;
+    time.textContent = relative(date);
+    time.title = exact(date);
+  }
+
+  tellTimes() {
+    for (const room of this.known.values()) this.showTime(room);
+  }
+
+  title({ kind, members, name }) {
+    return (kind === "direct" && members.find((member) => member !== this.user)) || name;
+  }
+
+  /** Put what was said last first, unless somebody is about to choose. */
+  arrange() {
+    const sorted = [...this.known.values()].sort((a, b) => liveliness(b) - liveliness(a));
+    for (const list of new Set(Object.values(this.lists))) {
+      if (list.matches(":hover, :focus-within") && list.hasChildNodes()) continue;
+      const wanted = sorted.filter((room) => this.listOf(room) === list).map(({ element }) => element);
+      if (wanted.some((element, index) => list.children[index] !== element)) list.replaceChildren(...wanted);
+    }
+    // New ones are shown at once, at the end of a list that must not move.
+    for (const room of sorted) if (!room.element.parentElement) this.listOf(room).append(room.element);
+  }
+
+  listOf({ kind }) {
+    return kind === "direct" ? this.lists.direct : this.lists.rooms;
   }
 }
 
-tell();
-setInterval(tell, 30_000);
+const liveliness = ({ last }) => (last ? Date.parse(last.sent_at) : 0);
+
+function lastWords(last) {
+  if (!last) return gettext("Nothing said yet. Be the first.");
+  return last.text ? `${last.user}: ${last.text}` : gettext("A message that was deleted.");
+}
+
+function present(names, count) {
+  if (!count) return gettext("nobody here now");
+  const rest = count - names.length;
+  const all = names.join(", ");
+  return rest > 0 ? interpolate(gettext("%s and %s more"), [all, rest]) : all;
+}

@@ -2,15 +2,15 @@
 
 const find = (id) => document.getElementById(id);
 
-/** Show what the server says of the room. */
-export function showRoom({ name, archived }, composer) {
-  find("room-name").textContent = name;
-  const link = find("room-link")?.querySelector(".cut");
-  if (link) link.textContent = name;
-  document.title = document.title.replace(/# .* ·/, () => `# ${name} ·`);
+/** Show what the server says of the room. A direct one is called by the other's name. */
+export function showRoom(kind, { name, archived }, composer) {
   find("archived").hidden = !archived;
-  composer.name(name);
   composer.close(archived);
+  if (kind === "direct") return;
+  find("room-name").textContent = name;
+  find("room-name").title = name;
+  document.title = document.title.replace(/# .* ·/, () => `# ${name} ·`);
+  composer.name(name);
 }
 
 /** Let the button open the dialog. */
@@ -18,5 +18,7 @@ export function setUpSettings() {
   const dialog = find("settings");
   if (!dialog) return;
   find("room-settings").addEventListener("click", () => dialog.showModal());
-  if ("open" in dialog.dataset) dialog.showModal(); // something in it was wrong
+  if (!("open" in dialog.dataset)) return;
+  dialog.showModal(); // something in it was wrong, or goes on
+  history.replaceState(null, "", location.pathname);
 }

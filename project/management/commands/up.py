@@ -11,6 +11,7 @@ from django.db import connections
 from chat.hub import local_hub
 from chat.ledger import ledger
 from chat.reader import courier, reader
+from chat.reading import marker
 from monitor.processes.local import local_process
 from project import demo, installation
 from project.asgi import application, login
@@ -73,6 +74,7 @@ class Command(BaseCommand):
         ledger.stop()
         reader.stop()
         courier.stop()
+        marker.stop()
         if settings.MONITOR_ENABLED and not local_process().stop():
             # The log has said what waits, and where.
             self.stdout.write("Stopped; the next start stores what waits.")

@@ -1,0 +1,285 @@
+"""The lists of rooms of all who look at one, kept true: a tick, then a query."""
+
+from collections import defaultdict
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from django.contrib.auth import get_user_model
+from django.db.models import Count, Q
+
+from . import frames
+from .errand import Errand
+from .models import Membership, Mention, Room
+from .reader import reader
+
+LISTED = 100  # rooms in one list, the liveliest
+
+
+class Entry(NamedTuple):
+    """A room in a list, the same for all who see it."""
+
+    pk: int
+    slug: str
+    name: str
+    kind: str
+    archived_at: object
+    last_seq: int
+    last_author: str | None
+    last_text: str | None
+    last_at: object
+    members: dict  # names of users by id; of a room that is open to all, none
+
+    def name_for(self, user):
+        """What a user calls it: a direct one by the other's name."""
+        others = [name for pk, name in self.members.items() if pk != user.pk]
+        return others[0] if self.kind == Room.Kind.DIRECT and others else self.name
+
+    def is_for(self, user_id):
+        return self.kind == Room.Kind.OPEN or user_id in self.members
+
+
+class Mark(NamedTuple):
+    """How a user stands to a room."""
+
+    read_seq: int | None  # None: they have not been there
+    mentions: int  # not read yet
+
+
+def entries(wanted):
+    """Return the `Entry` of each room of a queryset, by id. Two queries."""
+    names = Entry._fields[:-1]
+    rows = list(wanted.with_last_message().values_list(*names))
+    closed = [row[0] for row in rows if row[names.index("kind")] != Room.Kind.OPEN]
+    members = defaultdict(dict)
+    if closed:
+        found = Membership.objects.filter(room__in=closed).select_related("user")
+        for membership in found.only("room_id", "user__username"):
+            name = membership.user.get_username()
+            members[membership.room_id][membership.user_id] = name
+    return {row[0]: Entry(*row, members.get(row[0], {})) for row in rows}
+
+
+def lists(user_ids):
+    """Return the list of each user: `{user id: [(Entry, Mark)]}`, the liveliest first.
+
+    A handful of queries, however many users.
+    """
+    not_archived = Room.objects.filter(archived_at=None)
+    is_open = Q(kind=Room.Kind.OPEN)
+    liveliest = not_archived.filter(is_open).with_last_message().liveliest_first()
+    theirs = not_archived.exclude(is_open).filter(memberships__user__in=user_ids)
+    liveliest = liveliest.values_list("pk", flat=True)[:LISTED]
+    open_to_all = entries(Room.objects.filter(pk__in=list(liveliest)))
+    closed = entries(theirs.distinct())
+    found = {}
+    for user_id in user_ids:
+        own = [entry for entry in closed.values() if entry.is_for(user_id)]
+        rooms = sorted([*open_to_all.values(), *own], key=liveliness)
+        found[user_id] = rooms[:LISTED]
+    marks = marks_of({(e.pk, u) for u, rooms in found.items() for e in rooms})
+    return {
+        user_id: [(entry, marks[entry.pk, user_id]) for entry in rooms]
+        for user_id, rooms in found.items()
+    }
+
+
+def liveliness(entry):
+    """What lists are sorted by: what was said last comes first, quiet rooms last."""
+    return -entry.last_at.timestamp() if entry.last_at else 0, entry.slug
+
+
+def marks_of(places):
+    """Return the `Mark` of each of some (room id, user id). Two queries."""
+    rooms = {room for room, _ in places}
+    users = {user for _, user in places}
+    of_these = {"room__in": rooms, "user__in": users}
+    rows = Membership.objects.filter(**of_these)
+    rows = rows.values_list("room_id", "user_id", "read_seq")
+    read = {(room, user): seq for room, user, seq in rows}
+    calls = Mention.objects.filter(**of_these).values_list("room_id", "user_id")
+    calls = calls.annotate(Count("pk"))
+    mentions = {(room, user): count for room, user, count in calls}
+    return {place: Mark(read.get(place), mentions.get(place, 0)) for place in places}
+
+
+def named_marks(places):
+    """Return `{user id: {slug: Mark}}` for those of (room id, user id) pairs that can
+    enter."""
+    rooms = Room.objects.filter(pk__in={room for room, _ in places})
+    known = {pk: facts for pk, *facts in rooms.values_list("pk", "slug", "kind")}
+    found = defaultdict(dict)
+    for (room, user), mark in marks_of(places).items():
+        slug, kind = known.get(room, (None, None))
+        is_member = mark.read_seq is not None
+        if kind == Room.Kind.OPEN or (kind and is_member):
+            found[user][slug] = mark
+    return found
+
+
+def all_rooms():
+    """What tells that something of a room has changed: `{room id: (slug, …)}`."""
+    rows = Room.objects.values_list("pk", "slug", "name", "archived_at", "last_rev")
+    return {pk: tuple(facts) for pk, *facts in rows}
+
+
+class Listing:
+    """All lists that are open on one event loop.
+
+    What changes in a room is asked for once, and encoded once for all who may see it.
+    Whole lists are sent between two such rounds, so that none is older than what
+    follows it. While nobody looks, nothing is asked.
+    """
+
+    PAUSE = 0.5  # seconds between two rounds, at least
+    REST = 9  # times as long as one takes, which thousands of lists make long
+    AT_ONCE = 20  # users whose whole lists are asked for together
+
+    def __init__(self):
+        self.viewers = defaultdict(set)  # members, by the id of their user
+        self.changes = Changes()
+        self.known = None  # as `all_rooms`, at the last look
+        self.present = None  # names by slug; None if nobody can know
+        self.everybody = frozenset()  # names of all who are here
+        self.round = Errand(self._go_round, self.PAUSE, self.REST)
+
+    def show(self, member):
+        """Send a member the whole list, and from then on what changes in it."""
+        self.changes.anything |= not self.viewers
+        self.viewers[member.user_id].add(member)
+        self.changes.newcomers.add(member)
+        self.round.ask()
+
+    def forget(self, member):
+        """Send a member nothing more."""
+        self.changes.newcomers.discard(member)
+        if member in (members := self.viewers.get(member.user_id, set())):
+            members.remove(member)
+            if not members:
+                del self.viewers[member.user_id]
+
+    def look(self):
+        """See soon whether something was missed."""
+        if self.viewers:
+            self.changes.anything = True
+            self.round.ask()
+
+    def start_anew(self, user_ids=None):
+        """Send some users, or all, the whole list again."""
+        for user_id in self.viewers if user_ids is None else user_ids:
+            self.changes.newcomers.update(self.viewers.get(user_id, ()))
+        if self.changes.newcomers:
+            self.round.ask()
+
+    def rooms_changed(self, room_ids):
+        """Something was said, or a room is another now."""
+        if self.viewers:
+            self.changes.rooms.update(room_ids)
+            self.round.ask()
+
+    def marks_changed(self, places):
+        """Users have read, or were called: (room id, user id) pairs."""
+        if places := {place for place in places if place[1] in self.viewers}:
+            self.changes.places |= places
+            self.round.ask()
+
+    def saw(self, present):
+        """Hear who is where: names by slug; None if nobody can know."""
+        before, after = self.present or {}, present or {}
+        everybody = frozenset(name for names in after.values() for name in names)
+        slugs = before.keys() | after.keys()
+        slugs = {slug for slug in slugs if before.get(slug) != after.get(slug)}
+        names = self.everybody ^ everybody
+        self.present, self.everybody = present, everybody
+        if self.viewers and (slugs or names):
+            self.changes.slugs |= slugs
+            self.changes.names |= names
+            self.round.ask()
+
+    async def _go_round(self):
+        changes, self.changes = self.changes, Changes()
+        try:
+            if changes.anything:
+                await self._look(changes)
+            if (wanted := changes.wanted()) is not None:
+                self._push_rooms(await reader.ask(entries, wanted))
+            if changes.places:
+                self._push_marks(await reader.ask(named_marks, changes.places))
+            await self._push_lists(changes.newcomers)
+        except Exception:
+            # What was left undone is in the whole list, with the next round.
+            self.start_anew()
+            raise
+
+    async def _look(self, changes):
+        before, self.known = self.known, await reader.ask(all_rooms)
+        if before is None:
+            return
+        if before.keys() - self.known.keys():  # a room was deleted
+            self.start_anew()
+        changes.rooms |= {pk for pk, was in self.known.items() if before.get(pk) != was}
+
+    def _push_rooms(self, found):
+        shown = {pk: self._frame_part(entry) for pk, entry in found.items()}
+        encoded = {}
+        for user_id, members in self.viewers.items():
+            rooms = tuple(pk for pk, entry in found.items() if entry.is_for(user_id))
+            if not rooms:
+                continue
+            if rooms not in encoded:
+                encoded[rooms] = frames.rooms([shown[pk] for pk in rooms])
+            for member in members:
+                member.push(encoded[rooms])
+
+    def _push_marks(self, found):
+        for user_id, marks in found.items():
+            for member in self.viewers.get(user_id, ()):
+                member.push(frames.marks(marks))
+
+    async def _push_lists(self, newcomers):
+        waiting = list({member.user_id for member in newcomers})
+        for start in range(0, len(waiting), self.AT_ONCE):
+            some = waiting[start : start + self.AT_ONCE]
+            found = await reader.ask(lists, some)
+            for user_id in some:
+                parts = [
+                    self._frame_part(entry) | frames.mark(*mark)
+                    for entry, mark in found[user_id]
+                ]
+                frame = frames.rooms(parts, whole=True)
+                for member in self.viewers.get(user_id, set()) & newcomers:
+                    member.push(frame)
+
+    def _frame_part(self, entry):
+        return frames.entry(entry, here(entry, self.present, self.everybody))
+
+
+@dataclass
+class Changes:
+    """What has changed since the last round, or may have."""
+
+    rooms: set = field(default_factory=set)  # ids
+    slugs: set = field(default_factory=set)  # of rooms where people came or went
+    names: set = field(default_factory=set)  # of users who came or went
+    places: set = field(default_factory=set)  # (room id, user id) of marks
+    newcomers: set = field(default_factory=set)  # members that need the whole list
+    anything: bool = False
+
+    def wanted(self):
+        """The rooms that are to be asked for; None if there are none."""
+        if not (self.rooms or self.slugs or self.names):
+            return None
+        field = get_user_model().USERNAME_FIELD
+        of_these = {f"memberships__user__{field}__in": self.names}
+        direct = Q(kind=Room.Kind.DIRECT, **of_these)
+        rooms = Q(pk__in=self.rooms) | Q(slug__in=self.slugs) | direct
+        return Room.objects.filter(rooms).distinct()
+
+
+def here(entry, present, everybody):
+    """Names of those who are in a room; of the two of a direct one, who is anywhere.
+    None if nobody can know."""
+    if present is None:
+        return None
+    if entry.kind == Room.Kind.DIRECT:
+        return [name for name in entry.members.values() if name in everybody]
+    return list(present.get(entry.slug, ()))

@@ -1,0 +1,232 @@
+"""The list of rooms is kept true over the socket."""
+
+import pytest
+from asgiref.sync import sync_to_async
+from django.db import OperationalError
+
+from chat.hub import Hub
+from chat.listing import Listing
+from chat.models import Membership, Mention, Message, Room
+from monitor import presence
+
+from ..clock import until
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch):
+    monkeypatch.setattr(Listing, "PAUSE", 0.01)
+    monkeypatch.setattr(Listing, "REST", 0)
+
+
+@pytest.fixture
+async def design():
+    return await Room.objects.acreate(slug="design", name="Design")
+
+
+@pytest.fixture
+def look(connect):
+    """Connect a user to the list; return the socket and the rooms by slug."""
+
+    async def look(user, path="/ws/rooms/"):
+        socket = await connect(user, path)
+        await socket.send_json_to({"type": "rooms"})
+        return socket, await whole(socket)
+
+    return look
+
+
+async def whole(socket):
+    """Wait for a whole list; return its rooms by slug."""
+    while not (frame := await socket.hear("rooms"))["whole"]:
+        pass
+    return {room["room"]: room for room in frame["rooms"]}
+
+
+async def hear_of(socket, slug, **facts):
+    """Wait until the list says something of a room."""
+    while True:
+        for room in (await socket.hear("rooms"))["rooms"]:
+            if room["room"] == slug and facts.items() <= room.items():
+                return room
+
+
+async def marked(socket, slug):
+    """Wait for the next mark of a room."""
+    while True:
+        for mark in (await socket.hear("marks"))["marks"]:
+            if mark["room"] == slug:
+                return mark
+
+
+async def test_who_looks_at_the_list_sees_what_is_said_in_any_room(join, look, design):
+    ana, rooms = await look("ana")
+    assert rooms["design"]["last"] is None
+
+    bruno = await join("bruno", "/ws/chat/design/")
+    await bruno.say("hola")
+
+    room = await hear_of(ana, "design", seq=1)
+    assert (room["last"]["user"], room["last"]["text"]) == ("bruno", "hola")
+    assert (room["name"], room["kind"], room["archived"]) == ("Design", "open", False)
+
+
+async def test_a_room_has_the_list_too(join, look, design):
+    ana, _ = await look("ana", "/ws/chat/")
+    bruno = await join("bruno", "/ws/chat/design/")
+
+    await bruno.say("hola")
+
+    assert (await hear_of(ana, "design", seq=1))["last"]["text"] == "hola"
+
+
+async def test_the_list_says_who_is_in_a_room(join, look, design, monkeypatch):
+    monkeypatch.setattr(Hub, "ROLL_PAUSE", 0.01)
+    monkeypatch.setattr(Hub, "ROLL_INTERVAL", 0.05)
+    here = {}
+    monkeypatch.setattr(presence, "members", lambda *_: dict(here))
+    ana, _ = await look("ana")
+
+    here["design"] = [f"user{number}" for number in range(7)]
+
+    room = await hear_of(ana, "design", here_count=7)
+    assert room["here"] == [f"user{number}" for number in range(5)]
+
+
+async def test_reading_moves_the_mark_of_all_tabs_forward_only(join, look, lobby_with):
+    await lobby_with(3)
+    ana, bruno = await join("ana"), await join("bruno")
+    other_tab, rooms = await look("ana")
+    assert rooms["lobby"]["read"] is None
+
+    await ana.send_json_to({"type": "read", "seq": 2})
+    assert (await marked(other_tab, "lobby"))["read"] == 2
+    await ana.send_json_to({"type": "read", "seq": 1})
+    await ana.send_json_to({"type": "read", "seq": 3})
+
+    assert (await marked(other_tab, "lobby"))["read"] == 3
+    assert (await look("ana"))[1]["lobby"]["read"] == 3
+    assert (await look("bruno"))[1]["lobby"]["read"] is None
+    assert await bruno.hears_nothing()
+
+
+async def test_nobody_reads_what_was_not_said(join, look, lobby_with):
+    await lobby_with(3)
+    ana = await join("ana")
+    other_tab, _ = await look("ana")
+
+    await ana.send_json_to({"type": "read", "seq": 10**9})
+
+    assert (await marked(other_tab, "lobby"))["read"] is None
+
+
+async def test_a_mention_counts_until_it_is_read(join, look, make_user):
+    await sync_to_async(make_user)("carla.m")
+    ana, bruno = await join("ana"), await join("bruno")
+    list_of_ana, _ = await look("ana")
+    list_of_carla, _ = await look("carla.m")
+
+    await bruno.say("ana@example.org is no call; @ana, and @carla.m. are, @bruno not")
+
+    assert (await marked(list_of_ana, "lobby"))["mentions"] == 1
+    assert (await marked(list_of_carla, "lobby"))["mentions"] == 1
+    assert await Mention.objects.acount() == 2
+    await ana.send_json_to({"type": "read", "seq": 1})
+    assert await marked(list_of_ana, "lobby") == {
+        "room": "lobby",
+        "read": 1,
+        "mentions": 0,
+    }
+    assert (await look("carla.m"))[1]["lobby"]["mentions"] == 1
+
+
+async def test_an_edit_calls_others_and_a_deletion_nobody(join, look, make_user):
+    for name in ("ana", "carla"):
+        await sync_to_async(make_user)(name)
+    bruno = await join("bruno")
+    await bruno.say("@ana look")
+    await bruno.hear("message")
+
+    await bruno.send_json_to({"type": "edit", "seq": 1, "message": "@carla look"})
+    await bruno.hear("done")
+    called = [
+        mention.user.username
+        async for mention in Mention.objects.select_related("user")
+    ]
+    assert called == ["carla"]
+
+    await bruno.send_json_to({"type": "delete", "seq": 1})
+    await bruno.hear("done")
+    assert not await Mention.objects.aexists()
+
+
+async def test_an_edit_of_what_is_read_calls_nobody_back(join):
+    ana, bruno = await join("ana"), await join("bruno")
+    await bruno.say("look")
+    await ana.hear("message")
+    await ana.send_json_to({"type": "read", "seq": 1})
+    await until(Membership.objects.filter(read_seq=1).aexists)
+
+    await bruno.send_json_to({"type": "edit", "seq": 1, "message": "@ana look"})
+    await bruno.hear("done")
+
+    assert not await Mention.objects.aexists()
+
+
+async def test_a_lost_tick_is_healed_by_looking_again(look, design, monkeypatch):
+    monkeypatch.setattr(Hub, "ROLL_INTERVAL", 0.05)
+    ana, _ = await look("ana")
+
+    await Room.objects.filter(slug="design").aupdate(name="Elsewhere")
+    await hear_of(ana, "design", name="Elsewhere")
+
+    await Room.objects.filter(slug="design").adelete()
+    while "design" in await whole(ana):
+        pass
+
+
+async def test_a_database_that_was_away_is_asked_for_everything_again(
+    join, look, design, monkeypatch
+):
+    monkeypatch.setattr(Hub, "ROLL_INTERVAL", 0.05)
+    ana, _ = await look("ana")
+    bruno = await join("bruno", "/ws/chat/design/")
+    asked = []
+
+    def is_away(wanted):
+        asked.append(wanted)
+        raise OperationalError("away")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("chat.listing.entries", is_away)
+        await bruno.say("hola")
+        await until(lambda: asked)
+
+    while (await whole(ana))["design"]["seq"] != 1:
+        pass
+
+
+async def test_the_deleted_last_message_of_a_room_shows_no_text(join, look):
+    ana, bruno = await look("ana")
+    bruno = await join("bruno")
+    await bruno.say("a secret")
+    await hear_of(ana, "lobby", seq=1)
+
+    await bruno.send_json_to({"type": "delete", "seq": 1})
+
+    assert (await hear_of(ana, "lobby", seq=1))["last"]["text"] == ""
+    assert await Message.objects.filter(text="").acount() == 1
+
+
+async def test_the_list_takes_no_messages(look):
+    ana, _ = await look("ana")
+
+    await ana.say("hola")
+
+    while (frame := await ana.receive_json_from())["type"] != "error":
+        pass
+    assert (frame["code"], frame["detail"]) == (
+        "unknown-type",
+        "Types are rooms and whoami.",
+    )
