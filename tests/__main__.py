@@ -6,6 +6,7 @@ import subprocess
 import sys
 import tempfile
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import NamedTuple
 
 from .services import postgres, postgres_program, redis_server
@@ -16,6 +17,8 @@ NEEDED = {
     "redis-server": lambda: shutil.which("redis-server"),
     "nginx": lambda: shutil.which("nginx", path=PATH),
     "postgresql": lambda: postgres_program("initdb"),
+    "npm": lambda: shutil.which("npm"),
+    "gettext": lambda: shutil.which("msgfmt"),
     "fonts-dejavu-core": lambda: os.path.exists("/usr/share/fonts/truetype/dejavu"),
 }
 LINT = {
@@ -96,7 +99,14 @@ def run(part):
 
 
 def install_what_is_missing():
-    """Install Debian packages if we may; otherwise say what to type, and fail."""
+    """Install Debian packages if we may, and axe-core; otherwise say what to type, and
+    fail."""
+    install_packages()
+    npm = ["npm", "ci", "--silent", "--no-audit", "--no-fund"]
+    subprocess.run(npm, check=True, cwd=Path(__file__).parent / "browser")
+
+
+def install_packages():
     missing = [package for package, found in NEEDED.items() if not found()]
     if not missing:
         return

@@ -150,7 +150,7 @@ def test_a_room_full_of_the_longest_messages_can_be_entered_and_read(
 
     ana = page_of("ana")
     enter(ana, room)
-    expect(ana.get_by_text("number 49.")).to_be_visible()
+    expect(ana.locator("#messages").get_by_text("number 49.")).to_be_visible()
 
     def first_is_reached():
         ana.locator("#messages .text").first.scroll_into_view_if_needed()

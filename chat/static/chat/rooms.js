@@ -95,7 +95,7 @@ export class Rooms {
     count.hidden = unread === 0;
     count.textContent = unread > FEW ? `${FEW}+` : unread;
     count.ariaLabel = interpolate(ngettext("%s unread message", "%s unread messages", unread), [unread]);
-    element.classList.toggle("unread", unread > 0 || mentions > 0);
+    element.classList.toggle("has-news", unread > 0 || mentions > 0);
   }
 
   showTime({ element, last }) {
