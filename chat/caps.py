@@ -4,6 +4,7 @@ from collections import Counter
 from ipaddress import IPv6Address, ip_address
 
 from django.conf import settings
+from django.utils.translation import gettext as _
 
 IPV6_PREFIX = 64  # bits; one subscriber has all addresses behind them
 
@@ -25,9 +26,10 @@ class Caps:
         address = subscriber(host)
         if self.of_user[user] >= settings.CHAT_MAX_CONNECTIONS:
             count = f"{self.of_user[user]:,}"
-            return f"Too many of your connections are open ({count}); close one first."
+            words = _("Too many of your connections are open (%s); close one first.")
+            return words % count
         if self.of_address[address] >= settings.CHAT_MAX_CONNECTIONS_OF_ADDRESS:
-            return "Too many connections come from your address."
+            return _("Too many connections come from your address.")
         self.of_user[user] += 1
         if address is not None:
             self.of_address[address] += 1

@@ -5,6 +5,7 @@ import time
 
 from django.conf import settings
 from django.db import Error
+from django.utils.translation import gettext as _
 
 from . import frames
 from .entrance import entrances
@@ -42,18 +43,18 @@ def telling_why():
     try:
         yield
     except Archived:
-        detail = "This room is archived; nobody can write here."
+        detail = _("This room is archived; nobody can write here.")
         raise Refused("archived", detail) from None
     except NotAMember:
         raise Room.DoesNotExist(REMOVED) from None
     except NotYours:
-        raise Refused("not-yours", "This is not your message.") from None
+        raise Refused("not-yours", _("This is not your message.")) from None
     except Message.DoesNotExist:
-        raise Refused("no-such-message", "This message is gone.") from None
+        raise Refused("no-such-message", _("This message is gone.")) from None
     except Busy:
-        raise Refused("busy", "Too many messages wait; send it again.") from None
+        raise Refused("busy", _("Too many messages wait; send it again.")) from None
     except Error:
-        raise Refused("not-stored", "Not stored; send it again.") from None
+        raise Refused("not-stored", _("Not stored; send it again.")) from None
 
 
 class ChatConsumer(ChatSocket):
@@ -107,7 +108,9 @@ class ChatConsumer(ChatSocket):
         with telling_why():
             stored = await ledger.submit(room.pk, author, text, client_id)
         if stored.room_id != room.pk:
-            detail = "This client_id belongs to a message in another room; take a new."
+            detail = _(
+                "This client_id belongs to a message in another room; take a new."
+            )
             raise Refused("client-id-used", detail)
         if client_id is not None:
             self.answer(frames.ack(stored))

@@ -4,6 +4,8 @@ import asyncio
 import weakref
 from dataclasses import dataclass, field
 
+from django.utils.translation import gettext_noop as _
+
 from monitor import presence
 
 from . import frames, identity
@@ -16,8 +18,8 @@ from .reader import courier, reader
 from .reading import Reading
 from .ticks import GROUP, Tick, Ticks
 
-LOGGED_OUT = "You are logged out; log in again."
-REMOVED = "You are not a member of this room any more."
+LOGGED_OUT = _("You are logged out; log in again.")
+REMOVED = _("You are not a member of this room any more.")
 
 
 @dataclass(eq=False, slots=True)
@@ -245,7 +247,7 @@ class Hub:
 
     def _bring(self, room, news, since):
         if news is None:
-            return room.dismiss_all(CloseCode.NO_SUCH_ROOM, "This room was deleted.")
+            return room.dismiss_all(CloseCode.NO_SUCH_ROOM, _("This room was deleted."))
         room.tell(news.facts)
         if not (messages := news.messages):
             return

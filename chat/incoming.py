@@ -3,6 +3,7 @@
 import uuid
 
 import orjson
+from django.utils.translation import gettext as _
 
 from . import frames
 
@@ -28,16 +29,19 @@ class Refused(Exception):
 def decode(text):
     """Return the object in a frame; None stands for a binary frame."""
     if text is None:
-        raise Refused("binary", "Binary frames are not understood; send JSON text.")
+        detail = _("Binary frames are not understood; send JSON text.")
+        raise Refused("binary", detail)
     if frames.size(text) > FRAME_LIMIT:
-        raise Refused("too-large", f"A frame has at most {FRAME_LIMIT:,} bytes.")
+        detail = _("A frame has at most %(limit)s bytes.")
+        raise Refused("too-large", detail % {"limit": f"{FRAME_LIMIT:,}"})
     try:
         # orjson limits nesting and numbers by itself, and takes no lone surrogates.
         content = orjson.loads(text)
     except (ValueError, UnicodeEncodeError):
-        raise Refused("not-json", "This is not valid JSON.") from None
+        raise Refused("not-json", _("This is not valid JSON.")) from None
     if not isinstance(content, dict):
-        raise Refused("not-an-object", 'Send an object such as {"message": "hello"}.')
+        detail = _('Send an object such as {"message": "hello"}.')
+        raise Refused("not-an-object", detail)
     return content
 
 
@@ -45,18 +49,19 @@ def text_of(content):
     """Return the text of a message."""
     text = content.get("message")
     if text is None:
-        raise Refused("no-message", 'The key "message" is missing.')
+        raise Refused("no-message", _('The key "message" is missing.'))
     if not isinstance(text, str):
-        raise Refused("not-a-string", '"message" must be a string.')
+        raise Refused("not-a-string", _('"message" must be a string.'))
     if len(text) > TEXT_LIMIT:
-        raise Refused(
-            "too-long",
-            f"A message has at most {TEXT_LIMIT:,} characters; this has {len(text):,}.",
-        )
+        detail = _("A message has at most %(limit)s characters; this has %(length)s.")
+        facts = {"limit": f"{TEXT_LIMIT:,}", "length": f"{len(text):,}"}
+        raise Refused("too-long", detail % facts)
     if "\0" in text:
-        raise Refused("bad-text", "A message cannot contain the character NUL.")
+        detail = _("A message cannot contain the character NUL.")
+        raise Refused("bad-text", detail)
     if not any(letter.isprintable() and not letter.isspace() for letter in text):
-        raise Refused("blank", "A message needs at least one visible character.")
+        detail = _("A message needs at least one visible character.")
+        raise Refused("blank", detail)
     return text
 
 
@@ -71,7 +76,9 @@ def client_id_of(content):
         client_id = None
     # Another spelling would come back as this one, and its sender not know it again.
     if value != str(client_id):
-        detail = '"client_id" must be a UUID of 36 characters, with a-f in lower case.'
+        detail = _(
+            '"client_id" must be a UUID of 36 characters, with a-f in lower case.'
+        )
         raise Refused("bad-client-id", detail)
     return client_id
 
@@ -81,7 +88,8 @@ def after_of(content):
     value = content.get("after")
     if type(value) is int and 0 <= value < SEQ_LIMIT:
         return value
-    raise Refused("bad-after", '"after" must be the rev that the client has, or 0.')
+    detail = _('"after" must be the rev that the client has, or 0.')
+    raise Refused("bad-after", detail)
 
 
 def rev_of(content):
@@ -89,7 +97,8 @@ def rev_of(content):
     value = content.get("rev")
     if type(value) is int and 0 <= value < SEQ_LIMIT:
         return value
-    raise Refused("bad-rev", '"rev" must be the highest rev that the client has.')
+    detail = _('"rev" must be the highest rev that the client has.')
+    raise Refused("bad-rev", detail)
 
 
 def seq_of(content):
@@ -97,7 +106,8 @@ def seq_of(content):
     value = content.get("seq")
     if type(value) is int and 0 < value < SEQ_LIMIT:
         return value
-    raise Refused("bad-seq", '"seq" must be the number of a message.')
+    detail = _('"seq" must be the number of a message.')
+    raise Refused("bad-seq", detail)
 
 
 def before_of(content):
@@ -105,4 +115,5 @@ def before_of(content):
     value = content.get("before")
     if type(value) is int and 0 < value < SEQ_LIMIT:
         return value
-    raise Refused("bad-before", '"before" must be the number of a message.')
+    detail = _('"before" must be the number of a message.')
+    raise Refused("bad-before", detail)

@@ -4,8 +4,11 @@ import contextlib
 import logging
 from collections import deque
 
+from django.conf import settings
+
 from . import eager, frames
 from .codes import CloseCode
+from .language import in_language
 
 logger = logging.getLogger("channelscope.chat")
 
@@ -21,15 +24,18 @@ class Member:
     __slots__ = (
         *("room", "username", "send", "seen", "unseen", "unseen_size", "waiting"),
         *("size", "writer", "leaving", "taken", "taken_before", "identity"),
-        "user_id",
+        *("user_id", "language"),
     )
 
     LIMIT = 256  # frames waiting
     SIZE_LIMIT = 256 * 2**10  # bytes of them
 
-    def __init__(self, room, username, send, identity=None, user_id=None):
+    def __init__(
+        self, room, username, send, identity=None, user_id=None, language=None
+    ):
         self.room = room  # None: it looks at the list of rooms
         self.user_id = user_id
+        self.language = language  # None: that of the site
         self.identity = identity  # the login that lets it be here; None: another way
         self.username = username
         self.send = send
@@ -83,6 +89,7 @@ class Member:
 
     def dismiss(self, code, reason, retry_after=None):
         """Say why, and when to come back if at all, then close."""
+        reason = in_language(self.language or settings.LANGUAGE_CODE, reason)
         self.push(frames.bye(code, reason, retry_after))
         if not self.leaving:
             self.leaving = True

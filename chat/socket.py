@@ -7,6 +7,8 @@ from channels.exceptions import StopConsumer
 from channels.generic.websocket import AsyncWebsocketConsumer
 from django.conf import settings
 from django.db import Error
+from django.utils import translation
+from django.utils.translation import gettext as _
 
 from monitor.middleware import note_refusal
 from monitor.scope import describe, session_expiries, session_key
@@ -17,6 +19,7 @@ from .codes import CloseCode
 from .hub import local_hub
 from .identity import identity_of
 from .incoming import Refused, decode
+from .language import language_of
 from .member import Member
 from .models import Room
 from .rate import RateLimit
@@ -60,6 +63,8 @@ class ChatSocket(AsyncWebsocketConsumer):
         """
         self.scope = scope
         self.base_send = send
+        self.language = language_of(scope)
+        translation.activate(self.language)  # in the context of this connection
         try:
             while True:
                 await self.dispatch(await receive())
@@ -84,7 +89,7 @@ class ChatSocket(AsyncWebsocketConsumer):
     async def connect(self):
         if not self.scope["user"].is_authenticated:
             note_refusal(self.scope, "anonymous")
-            await self.refuse(CloseCode.SIGNED_OUT, "Log in to chat.")
+            await self.refuse(CloseCode.SIGNED_OUT, _("Log in to chat."))
             return
         if too_many := self.count():
             note_refusal(self.scope, "too many connections")
@@ -94,21 +99,25 @@ class ChatSocket(AsyncWebsocketConsumer):
             await self.join()
         except Room.DoesNotExist:
             note_refusal(self.scope, "no such room")
-            await self.refuse(CloseCode.NO_SUCH_ROOM, "There is no such room.")
+            await self.refuse(CloseCode.NO_SUCH_ROOM, _("There is no such room."))
         except Error:
             logger.exception("A member could not join")
-            await self.refuse(CloseCode.OUR_ERROR, "The chat cannot be read just now.")
+            await self.refuse(
+                CloseCode.OUR_ERROR, _("The chat cannot be read just now.")
+            )
 
     def let_in(self, room=None):
         """Make the `Member` that stands for this socket."""
         user = self.scope["user"]
         identity = identity_of(self.scope)
-        name = user.get_username()
-        self.member = Member(room, name, self.base_send, identity, user.pk)
+        self.member = Member(
+            *(room, user.get_username(), self.base_send, identity, user.pk),
+            language=self.language,
+        )
 
     def count(self):
         """Count this socket; return why not, if there are too many."""
-        host, _ = self.scope.get("client") or (None, None)
+        host, _port = self.scope.get("client") or (None, None)
         counted = self.scope["user"].pk, host
         if too_many := caps.take(*counted):
             return too_many
@@ -135,11 +144,11 @@ class ChatSocket(AsyncWebsocketConsumer):
         except Refused as refused:
             self.answer(frames.error(refused, content))
         except Room.DoesNotExist as gone:
-            reason = str(gone) or "This room was deleted."
+            reason = str(gone) or _("This room was deleted.")
             self.member.dismiss(CloseCode.NO_SUCH_ROOM, reason)
         except Error:
             logger.exception("A member could not be answered")
-            refused = Refused("unavailable", "Not just now; ask again soon.")
+            refused = Refused("unavailable", _("Not just now; ask again soon."))
             self.answer(frames.error(refused, content))
 
     async def handle(self, content):
@@ -152,7 +161,7 @@ class ChatSocket(AsyncWebsocketConsumer):
                 await self.show_connection()
             case _:
                 types = f"{', '.join((*self.types, 'rooms'))} and whoami"
-                raise Refused("unknown-type", f"Types are {types}.")
+                raise Refused("unknown-type", _("Types are %s.") % types)
 
     async def show_connection(self):
         self.count_question()
@@ -173,7 +182,7 @@ class ChatSocket(AsyncWebsocketConsumer):
         if not (wait := limit.take(user, rate)):
             return
         retry_after = math.ceil(wait * 1000) / 1000  # seconds
-        advice = f"Too fast; try again in {math.ceil(wait * 10) / 10:.1f} s."
+        advice = _("Too fast; try again in %.1f s.") % (math.ceil(wait * 10) / 10)
         if refusals.take(user, rate):
             self.member.dismiss(CloseCode.TOO_FAST, advice, retry_after)
         raise Refused("rate", advice, retry_after)

@@ -1,4 +1,4 @@
-"""For keyboards and screen readers: no serious finding of axe-core, and a way to all."""
+"""For keyboards and screen readers: axe-core finds nothing serious on any page."""
 
 from pathlib import Path
 
@@ -24,7 +24,7 @@ def ana(request, page_of):
 
 
 def findings(page):
-    """What axe-core finds on a page that is serious: rules and where they are broken."""
+    """What axe-core finds on a page that is serious, and where."""
     assert AXE.exists(), "axe-core is missing; type: npm ci --prefix tests/browser"
     # Animations are over, or colours would be measured half-way.
     page.emulate_media(reduced_motion="reduce")

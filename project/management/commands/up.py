@@ -7,6 +7,7 @@ from django.conf import settings
 from django.core.management import call_command
 from django.core.management.base import BaseCommand, CommandError
 from django.db import connections
+from django.utils.translation import gettext_noop as _
 
 from chat.hub import local_hub
 from chat.ledger import ledger
@@ -17,7 +18,7 @@ from project import demo, installation
 from project.asgi import application, login
 
 RESTARTS = 4012
-REASON = "The server restarts."
+REASON = _("The server restarts.")
 
 
 class Command(BaseCommand):
