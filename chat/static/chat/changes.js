@@ -4,8 +4,8 @@ import { button } from "./button.js";
 
 const RETRY = 2000; // ms
 const TEMPORARY = new Set(["rate", "busy", "not-stored", "unavailable"]);
-const SAVING = "saving…";
-const OFFLINE = "waits for the connection";
+const SAVING = gettext("saving…");
+const OFFLINE = gettext("waits for the connection");
 
 /**
  * Asks until it is answered, also after a reload: asking twice changes once.
@@ -55,9 +55,9 @@ export class Changes {
       return true;
     }
     this.settle(seq);
-    const ways = [button("Put it away", () => this.tell(seq, ""))];
-    if (content.message) ways.unshift(button("Edit again", () => this.edit(seq, content.message)));
-    this.tell(seq, `Not changed: ${detail}`, ...ways);
+    const ways = [button(gettext("Put it away"), () => this.tell(seq, ""))];
+    if (content.message) ways.unshift(button(gettext("Edit again"), () => this.edit(seq, content.message)));
+    this.tell(seq, interpolate(gettext("Not changed: %s"), [detail]), ...ways);
     return true;
   }
 

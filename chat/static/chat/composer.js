@@ -30,9 +30,9 @@ export class Composer {
 
   /** Tell for which room it is. */
   name(room) {
-    const words = `Message # ${room}`;
-    this.field.placeholder = words;
-    this.form.querySelector(`label[for=${this.field.id}]`).textContent = `Message to # ${room}`;
+    this.field.placeholder = interpolate(gettext("Message # %s"), [room]);
+    const label = this.form.querySelector(`label[for=${this.field.id}]`);
+    label.textContent = interpolate(gettext("Message to # %s"), [room]);
   }
 
   /** Nothing can be written here, or again. */
@@ -108,7 +108,8 @@ export class Composer {
 }
 
 function remark(left) {
-  if (left < 0) return `${(-left).toLocaleString()} characters too many`;
-  if (left <= NEAR) return `${left.toLocaleString()} characters left`;
+  const count = Math.abs(left).toLocaleString();
+  if (left < 0) return interpolate(ngettext("%s character too many", "%s characters too many", -left), [count]);
+  if (left <= NEAR) return interpolate(ngettext("%s character left", "%s characters left", left), [count]);
   return "";
 }

@@ -15,11 +15,11 @@ export class Facts {
   refresh() {
     if (!this.panel.open) return;
     const asked = this.ask();
-    if (!asked) this.note.textContent = "Not connected; this is filled when the connection is back.";
+    if (!asked) this.note.textContent = gettext("Not connected; this is filled when the connection is back.");
   }
 
   show(scope) {
-    this.note.textContent = "What the server knows of you, from the handshake of this connection.";
+    this.note.textContent = gettext("What the server knows of you, from the handshake of this connection.");
     this.list.replaceChildren(...facts(scope).flatMap(([name, value]) => entry(name, value)));
   }
 }
@@ -27,26 +27,26 @@ export class Facts {
 function facts(scope) {
   const { user, session, route, query, client, server, subprotocols, cookies, headers } = scope;
   return [
-    ["User", user?.authenticated ? `${user.username}${roles(user)}` : "not logged in"],
-    ["Session began", moment(session?.began_at)],
-    ["Session ends", moment(session?.expires_at)],
-    ["Session", session && `${session.hash} (a keyed hash; the key is never shown)`],
-    ...Object.entries(session?.values ?? {}).map(([name, value]) => [`Session: ${name}`, value]),
-    ["Path", scope.path],
-    ["Route arguments", pairs(route?.kwargs) || (route?.args ?? []).join(", ") || "none"],
-    ["Query string", pairs(query) || "empty"],
-    ["Client", address(client)],
-    ["Server", address(server)],
-    ["Protocol", `${scope.scheme}, HTTP ${scope.http_version}`],
-    ["Subprotocols", (subprotocols ?? []).join(", ") || "none"],
-    ["Cookies (names only)", (cookies ?? []).join(", ") || "none"],
-    ...Object.entries(headers ?? {}).map(([name, value]) => [`Header ${name}`, value]),
+    [gettext("User"), user?.authenticated ? `${user.username}${roles(user)}` : gettext("not logged in")],
+    [gettext("Session began"), moment(session?.began_at)],
+    [gettext("Session ends"), moment(session?.expires_at)],
+    [gettext("Session"), session && interpolate(gettext("%s (a keyed hash; the key is never shown)"), [session.hash])],
+    ...Object.entries(session?.values ?? {}).map(([name, value]) => [interpolate(gettext("Session: %s"), [name]), value]),
+    [gettext("Path"), scope.path],
+    [gettext("Route arguments"), pairs(route?.kwargs) || (route?.args ?? []).join(", ") || gettext("none")],
+    [gettext("Query string"), pairs(query) || gettext("empty")],
+    [gettext("Client"), address(client)],
+    [gettext("Server"), address(server)],
+    [gettext("Protocol"), `${scope.scheme}, HTTP ${scope.http_version}`],
+    [gettext("Subprotocols"), (subprotocols ?? []).join(", ") || gettext("none")],
+    [gettext("Cookies (names only)"), (cookies ?? []).join(", ") || gettext("none")],
+    ...Object.entries(headers ?? {}).map(([name, value]) => [interpolate(gettext("Header %s"), [name]), value]),
   ].filter(([, value]) => value);
 }
 
 function roles(user) {
-  if (user.superuser) return " (superuser)";
-  return user.staff ? " (staff)" : "";
+  if (user.superuser) return ` (${gettext("superuser")})`;
+  return user.staff ? ` (${gettext("staff")})` : "";
 }
 
 function pairs(object) {

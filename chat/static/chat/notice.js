@@ -4,10 +4,10 @@
 export function showNotice(element, text) {
   const words = document.createElement("span");
   const time = new Date().toLocaleTimeString([], { hour: "2-digit", minute: "2-digit" });
-  words.textContent = `Staff, ${time}: ${text}`;
+  words.textContent = interpolate(gettext("Staff, %s: %s"), [time, text]);
   const button = document.createElement("button");
   button.type = "button";
-  button.textContent = "Got it";
+  button.textContent = gettext("Got it");
   button.addEventListener("click", () => (element.hidden = true));
   element.replaceChildren(words, button);
   element.hidden = false;

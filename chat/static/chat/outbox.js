@@ -10,12 +10,12 @@ const BURST = 2000; // ms whose messages may come at once
 const MARGIN = 1; // messages fewer than the server takes at once
 const SLOWEST = 4; // times the usual interval
 const SPREAD = 4; // doublings of the spread, at most
-const SENDING = "sending…";
-const PACED = "waiting: you write faster than the room takes";
-const AGAIN = "trying again…";
-const QUEUED = "waits for the message before it";
-const OFFLINE = "waits for the connection";
-const CLOSED = "not sent: the connection is closed";
+const SENDING = gettext("sending…");
+const PACED = gettext("waiting: you write faster than the room takes");
+const AGAIN = gettext("trying again…");
+const QUEUED = gettext("waits for the message before it");
+const OFFLINE = gettext("waits for the connection");
+const CLOSED = gettext("not sent: the connection is closed");
 const TEMPORARY = new Set(["rate", "busy", "not-stored", "unavailable"]);
 
 /**
@@ -89,7 +89,7 @@ export class Outbox {
     if (!entry) return;
     entry.stored = true;
     this.keep();
-    this.say(entry, "sent");
+    this.say(entry, gettext("sent"));
     if (this.underway === entry) this.underway = null;
     this.refusals = 0;
     this.interval = Math.max(this.usual, 0.8 * this.interval);
@@ -191,16 +191,16 @@ export class Outbox {
   fail(entry, detail) {
     entry.failed = true;
     entry.element.classList.add("failed");
-    const again = button("Try again", () => this.again(entry));
-    this.say(entry, `Not sent: ${detail}`, again, ...this.ways(entry));
+    const again = button(gettext("Try again"), () => this.again(entry));
+    this.say(entry, interpolate(gettext("Not sent: %s"), [detail]), again, ...this.ways(entry));
     this.alert.textContent = entry.said;
   }
 
   /** What can be done with a message that is not on its way. */
   ways(entry) {
     return [
-      button("Edit", () => { this.discard(entry); this.edit(entry.text); }),
-      button("Discard", () => this.discard(entry)),
+      button(gettext("Edit"), () => { this.discard(entry); this.edit(entry.text); }),
+      button(gettext("Discard"), () => this.discard(entry)),
     ];
   }
 

@@ -1,8 +1,15 @@
 // Whether there is a connection, and what to do if there is none.
 
 const ADVICE = {
-  4401: { text: "Log in", href: () => `/login/?next=${encodeURIComponent(location.pathname)}` },
-  4404: { text: "All rooms", href: () => "/rooms/" },
+  4401: { text: gettext("Log in"), href: () => `/login/?next=${encodeURIComponent(location.pathname)}` },
+  4404: { text: gettext("All rooms"), href: () => "/rooms/" },
+};
+
+const STATES = {
+  connecting: gettext("connecting"),
+  connected: gettext("connected"),
+  offline: gettext("offline"),
+  closed: gettext("closed"),
 };
 
 export class Status {
@@ -18,35 +25,37 @@ export class Status {
     if (state === "open") return; // joined only when the history is there
     const changed = this.pill.dataset.state !== state;
     this.pill.dataset.state = state;
-    if (changed) this.pill.textContent = state;
+    if (changed) this.pill.textContent = STATES[state];
     if (state === "connected") this.notice.hidden = true;
     if (state === "offline") this.showOffline(retryAt, reason);
-    if (state === "connecting") this.sayWhen?.("now");
+    if (state === "connecting") this.sayWhen?.(gettext("now"));
     if (state === "closed") this.showClosed(code, reason);
   }
 
-  showOffline(retryAt, reason = "Connection lost.") {
+  showOffline(retryAt, reason = gettext("Connection lost.")) {
     const text = document.createElement("span");
     this.sayWhen = (when) => {
-      text.textContent = `${reason} Trying again ${when}; what you write meanwhile sends itself.`;
+      const next = gettext("Trying again %s; what you write meanwhile sends itself.");
+      text.textContent = `${reason} ${interpolate(next, [when])}`;
     };
     const tick = () => {
       const seconds = Math.max(0, Math.ceil((retryAt - Date.now()) / 1000));
-      this.sayWhen(`in ${seconds} s`);
+      this.sayWhen(interpolate(gettext("in %s s"), [seconds]));
     };
     tick();
     // Not announced every second: the pill's role "status" has said it.
     this.notice.setAttribute("role", "group");
-    this.put("notice", text, this.button("Retry now"));
+    this.put("notice", text, this.button(gettext("Retry now")));
     this.countdown = setInterval(tick, 1000);
   }
 
   showClosed(code, reason) {
     const text = document.createElement("span");
-    text.textContent = `Disconnected: ${reason || `code ${code}`}`;
+    const why = reason || interpolate(gettext("code %s"), [code]);
+    text.textContent = interpolate(gettext("Disconnected: %s"), [why]);
     const advice = ADVICE[code];
     this.notice.setAttribute("role", "alert");
-    this.put("notice severe", text, advice ? link(advice) : this.button("Connect again"));
+    this.put("notice severe", text, advice ? link(advice) : this.button(gettext("Connect again")));
   }
 
   put(className, ...nodes) {

@@ -22,7 +22,7 @@ export function relative(date, now = new Date()) {
   for (const [unit, length] of UNITS) {
     if (Math.abs(seconds) >= length) return RELATIVE.format(whole(seconds / length), unit);
   }
-  return "just now";
+  return gettext("just now");
 }
 
 // What was set to two weeks is "in 14 days" a second later; what is past has to be whole.

@@ -47,7 +47,7 @@ export class Typing {
 
 function words(names) {
   if (names.length === 0) return "";
-  if (names.length === 1) return `${names[0]} is typing…`;
-  if (names.length > NAMED) return `${names.length} people are typing…`;
-  return `${names.slice(0, -1).join(", ")} and ${names.at(-1)} are typing…`;
+  if (names.length === 1) return interpolate(gettext("%s is typing…"), names);
+  if (names.length > NAMED) return interpolate(gettext("%s people are typing…"), [names.length]);
+  return interpolate(gettext("%s and %s are typing…"), [names.slice(0, -1).join(", "), names.at(-1)]);
 }
