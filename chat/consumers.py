@@ -15,15 +15,22 @@ from .incoming import (
     after_of,
     before_of,
     client_id_of,
+    place_of,
+    query_of,
     rev_of,
     seq_of,
     text_of,
 )
 from .ledger import Archived, Busy, NotAMember, NotYours, ledger
 from .models import PAGE, Membership, Message, Room
-from .reader import reader
+from .rate import RateLimit
+from .reader import Reader, reader
 from .socket import ChatSocket, messages_sent
 
+SEARCH_RATE = 2.0  # a second for each user; each may look at every message of a room
+searches_made = RateLimit()
+# Of its own: who joins or listens must not wait for those who search.
+searcher = Reader("chat-search")
 TYPING_PAUSE = 2.0  # seconds between two signs that somebody writes; clients take 3
 
 
@@ -60,7 +67,10 @@ def telling_why():
 class ChatConsumer(ChatSocket):
     """A logged-in user in a room."""
 
-    types = ("message", "edit", "delete", "history", "resume", "seen", "read", "typing")
+    types = (
+        *("message", "edit", "delete", "history", "resume", "search", "seen", "read"),
+        "typing",
+    )
     typed_at = -TYPING_PAUSE
 
     async def join(self):
@@ -90,6 +100,8 @@ class ChatConsumer(ChatSocket):
                 await self.change(seq_of(content), None)
             case "history":
                 await self.show_history(content)
+            case "search":
+                await self.search(content)
             case "resume":
                 await self.resume(content)
             case "seen":
@@ -127,11 +139,21 @@ class ChatConsumer(ChatSocket):
         self.answer(frames.done(message))
 
     async def show_history(self, content):
-        before = before_of(content)
+        """Show a page before a number, after it, or around it."""
+        where, seq = place_of(content)
         self.count_question()
-        room = self.member.room
-        messages, more = await reader.ask(Message.objects.history, room.pk, before)
-        self.answer(frames.history(messages, more, room.slug))
+        room, page = self.member.room, getattr(Message.objects, where)
+        messages, *rest = await reader.ask(page, room.pk, seq, PAGE)
+        self.answer(frames.page(messages, room.slug, where, seq, *rest))
+
+    async def search(self, content):
+        """Show the newest messages with a text in them, of those before a number."""
+        text, before = query_of(content), before_of(content)
+        self.count_question()
+        self.take_turn(searches_made, SEARCH_RATE)
+        room, ask = self.member.room, Message.objects.containing
+        messages, more = await searcher.ask(ask, room.pk, text, before, PAGE)
+        self.answer(frames.found(messages, more, room.slug, text))
 
     async def resume(self, content):
         """Say what changed while the client was away, a page at a time."""

@@ -5,6 +5,7 @@ import orjson
 # Bytes of a page of history. Servers limit frames, plain daphne also those that it
 # sends: a few long messages must not make a room that nobody can enter.
 HISTORY_SIZE = 128 * 2**10
+BEYOND = {"before": ("more",), "after": ("newer",), "around": ("more", "newer")}
 LAST_LENGTH = 140  # characters of the last message, in a list of rooms
 NAMED = 5  # of those who are in a room, in a list of rooms
 HEARTBEAT = '{"type":"heartbeat"}'
@@ -33,6 +34,34 @@ def history(messages, more, slug, rev=None, facts=()):
     content = {"type": "history", "messages": shown[::-1]}
     content["more"] = more or len(shown) < len(messages)
     return _encode(content if rev is None else content | {"rev": rev, **_facts(*facts)})
+
+
+def page(messages, slug, where, seq, *rest):
+    """A page of messages where a client asked for it, oldest first, as in `history`.
+
+    `rest` says whether there are more beyond it: older ones of a page before a number,
+    newer ones of a page after it, and both of one around it.
+    """
+    beyond = dict(zip(BEYOND[where], rest, strict=True))
+    older = [message for message in messages if message.seq < seq]
+    newer = messages[len(older) :]
+    # What is nearest to the number is shown in any case.
+    limit = HISTORY_SIZE // len(beyond)
+    shown_older = _fitting(reversed(older), slug, limit)
+    shown_newer = _fitting(newer, slug, limit)
+    if len(shown_older) < len(older):
+        beyond["more"] = True
+    if len(shown_newer) < len(newer):
+        beyond["newer"] = True
+    shown = shown_older[::-1] + shown_newer
+    return _encode({"type": "history", where: seq, "messages": shown, **beyond})
+
+
+def found(messages, more, slug, text):
+    """Messages with a text in them, newest first; `more` if there are older ones."""
+    shown = _fitting(messages, slug)
+    content = {"type": "found", "text": text, "messages": shown}
+    return _encode(content | {"more": more or len(shown) < len(messages)})
 
 
 def resumed(messages, more, slug, after):
@@ -118,12 +147,16 @@ def whoami(facts):
 def error(refused, about):
     """Why a request was not carried out; the connection stays.
 
-    `about` is what was refused: with its `client_id` or `seq`, its sender can tell.
+    `about` is what was refused: with its `type`, and its `client_id` or `seq`, its
+    sender can tell.
     """
     content = {"type": "error", "code": refused.code, "detail": refused.detail}
     if refused.retry_after:
         content["retry_after"] = refused.retry_after
+    kind = about.get("type")
     client_id, seq = about.get("client_id"), about.get("seq")
+    if isinstance(kind, str):
+        content["about"] = kind[:20]  # characters; longer than all that there are
     if isinstance(client_id, str):
         content["client_id"] = client_id[:36]  # characters of a UUID
     if type(seq) is int:
@@ -149,13 +182,13 @@ def _facts(name, archived_at):
     return {"name": name, "archived": archived_at is not None}
 
 
-def _fitting(messages, slug):
+def _fitting(messages, slug, limit=HISTORY_SIZE):
     """As many messages, encoded, as fit into one frame; at least one."""
     shown, size = [], 0
     for stored in messages:
         text = _encode({"text": stored.text, **_particulars(stored, slug)})
         size += len(text.encode())
-        if size > HISTORY_SIZE and shown:
+        if size > limit and shown:
             break
         shown.append(orjson.Fragment(text))
     return shown

@@ -9,6 +9,7 @@ from . import frames
 
 FRAME_LIMIT = 64 * 2**10  # bytes; a text of 4,000 characters takes 48,000 at most
 TEXT_LIMIT = 4000  # characters of a message
+QUERY_LIMIT = 200  # characters of what is searched for
 SEQ_LIMIT = 2**63  # what the database takes
 
 
@@ -110,10 +111,39 @@ def seq_of(content):
     raise Refused("bad-seq", detail)
 
 
+def place_of(content):
+    """Return which page of history a client wants: before, after or around a number."""
+    places = [place for place in ("before", "after", "around") if place in content]
+    if len(places) != 1:
+        detail = _(
+            'Say one of "before", "after" and "around", the number of a message.'
+        )
+        raise Refused("bad-place", detail)
+    return places[0], number_of(content, places[0])
+
+
+def query_of(content):
+    """Return the text that a client searches for."""
+    text = content.get("text")
+    if not isinstance(text, str) or not text.strip() or "\0" in text:
+        detail = _('"text" must be what to search for.')
+        raise Refused("bad-query", detail)
+    if len(text) > QUERY_LIMIT:
+        detail = _("Search for at most %(limit)s characters.")
+        raise Refused("bad-query", detail % {"limit": QUERY_LIMIT})
+    return text.strip()
+
+
 def before_of(content):
-    """Return the number before which a page of history ends."""
-    value = content.get("before")
-    if type(value) is int and 0 < value < SEQ_LIMIT:
+    """Return the number before which messages are wanted; any, if none is said."""
+    return number_of(content, "before") if "before" in content else SEQ_LIMIT - 1
+
+
+def number_of(content, key):
+    """Return the number of a message."""
+    value = content[key]
+    least = 0 if key == "after" else 1
+    if type(value) is int and least <= value < SEQ_LIMIT:
         return value
-    detail = _('"before" must be the number of a message.')
-    raise Refused("bad-before", detail)
+    detail = _('"%(key)s" must be the number of a message.')
+    raise Refused(f"bad-{key}", detail % {"key": key})

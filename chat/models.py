@@ -3,7 +3,7 @@
 import re
 from dataclasses import dataclass
 from functools import reduce
-from operator import or_
+from operator import and_, or_
 from typing import NamedTuple
 
 from django.conf import settings
@@ -287,16 +287,44 @@ class MessageQuerySet(models.QuerySet):
     NEWS = 500  # messages that are brought for several rooms by one query
     MARKS = 100  # in one query; SQLite takes no expression of a thousand
 
-    def history(self, room_id, before=None):
-        """Return the last page of a room's messages, and whether there are older ones.
+    def before(self, room_id, seq, limit):
+        """Return the messages of a room before a number, as many as `limit`, and
+        whether there are older ones. Oldest first."""
+        older = self.filter(room_id=room_id, seq__lt=seq).order_by("-seq")
+        newest_first = list(older[: limit + 1])
+        return newest_first[:limit][::-1], len(newest_first) > limit
 
-        With `before`, the page that ends before that number. Oldest first.
+    def after(self, room_id, seq, limit):
+        """Return the messages of a room after a number, as many as `limit`, and whether
+        there are newer ones. Oldest first."""
+        newer = self.filter(room_id=room_id, seq__gt=seq).order_by("seq")
+        found = list(newer[: limit + 1])
+        return found[:limit], len(found) > limit
+
+    def around(self, room_id, seq, limit):
+        """Return a page with a number in its middle, and whether there are older ones,
+        and newer ones. Oldest first."""
+        older, more = self.before(room_id, seq, limit // 2)
+        newer, newer_still = self.after(room_id, seq - 1, limit - limit // 2)
+        return older + newer, more, newer_still
+
+    def containing(self, room_id, text, before, limit):
+        """Return messages with a text in them, in either case, newest first, and
+        whether there are more. Only those before a number.
+
+        The databases know the case of ASCII letters, and not all of others. So they
+        are asked for what agrees in the ASCII letters, and the rest is seen to here.
         """
-        messages = self.filter(room_id=room_id).order_by("-seq")
-        if before is not None:
-            messages = messages.filter(seq__lt=before)
-        newest_first = list(messages[: PAGE + 1])
-        return newest_first[PAGE - 1 :: -1], len(newest_first) > PAGE
+        candidates = self.filter(room_id=room_id).order_by("-seq")
+        candidates = candidates.filter(_may_contain(text))
+        wanted, found = text.lower(), []
+        while len(found) <= limit:
+            some = list(candidates.filter(seq__lt=before)[: limit + 1])
+            found += [message for message in some if wanted in message.text.lower()]
+            if len(some) <= limit:
+                break
+            before = some[-1].seq
+        return found[:limit], len(found) > limit
 
     def changed(self, room_id, after, limit):
         """Return what changed in a room after a `rev`, in that order, and whether
@@ -384,6 +412,14 @@ class MessageQuerySet(models.QuerySet):
         authors, client_ids = zip(*identities, strict=True)
         found = self.filter(author_id__in=authors, client_id__in=client_ids)
         return {(message.author_id, message.client_id): message for message in found}
+
+
+def _may_contain(text):
+    pieces = [piece for piece in re.split(r"[^\x00-\x7f]+", text) if piece]
+    if pieces:
+        return reduce(and_, (Q(text__icontains=piece) for piece in pieces))
+    spellings = {text, text.lower(), text.upper(), text.capitalize()}
+    return reduce(or_, (Q(text__contains=one) for one in spellings))
 
 
 def _by_mark(marks, messages, limit):

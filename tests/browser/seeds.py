@@ -46,6 +46,35 @@ class Seeds:
         query += f" ORDER BY {order} DESC LIMIT 1"
         return self.database.execute(query).fetchone()
 
+    def room_with(self, slug, count, author):
+        """Make a room with messages of a user, numbered from 1; return its slug."""
+        user = self.database.execute(
+            "SELECT id FROM auth_user WHERE username = ?", [author]
+        ).fetchone()["id"]
+        made = self.database.execute(
+            "INSERT INTO chat_room (slug, name, created_at, last_seq, last_rev) "
+            "VALUES (?, ?, ?, ?, ?)",
+            [slug, slug, ago(days=30), count, count],
+        )
+        self.database.executemany(
+            "INSERT INTO chat_message (room_id, seq, rev, author_id, author_name, "
+            "text, sent_at) VALUES (?, ?, ?, ?, ?, ?, ?)",
+            (
+                (
+                    made.lastrowid,
+                    n,
+                    n,
+                    user,
+                    author,
+                    f"message {n}",
+                    ago(minutes=count - n),
+                )
+                for n in range(1, count + 1)
+            ),
+        )
+        self.database.commit()
+        return slug
+
     def losses(self, count):
         """Gaps of the only process, one an hour, and texts that it left out."""
         process = self.newest("process", "started_at")["id"]

@@ -40,7 +40,7 @@ def test_another_name_is_seen_by_all_who_are_there(made):
 
     for page in (ana, bruno):
         expect(page.get_by_role("heading", level=1)).to_have_text("Great plans")
-        expect(page.locator("[aria-current=page]")).to_have_text("Great plans")
+        expect(page.locator("[aria-current] .room-name")).to_have_text("Great plans")
         expect(page).to_have_title("# Great plans · Channelscope")
         expect(page.get_by_role("textbox", name="Message to")).to_have_attribute(
             "placeholder", "Message # Great plans"

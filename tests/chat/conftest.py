@@ -7,6 +7,7 @@ from django.contrib.auth import get_user_model
 from django.test import Client
 
 from chat import socket as chat_socket
+from chat.consumers import searcher, searches_made
 from chat.hub import local_hub
 from chat.ledger import ledger
 from chat.models import Room
@@ -127,10 +128,12 @@ def nothing_left_behind():
     reader.stop()
     courier.stop()
     marker.stop()
+    searcher.stop()
     chat_socket.messages_sent.full_at.clear()
     chat_socket.questions_asked.full_at.clear()
     chat_socket.frames_sent.full_at.clear()
     chat_socket.refusals.full_at.clear()
+    searches_made.full_at.clear()
     assert not ledger.waiting
     assert ledger.thread is None
 

@@ -1,9 +1,10 @@
-// Pages of older messages, for a reader who scrolls up, and what changed while away.
+// Pages of messages, for a reader who scrolls, and what changed while away.
 
-const NEAR = 400; // px from the top at which the next page is asked for
+const NEAR = 1200; // px from either end at which the next page is asked for
 const GAP = 500; // changes; after more of them the page begins anew
 const RETRY = 2000; // ms
 const TELL = 32; // changes after which the server hears that they are here
+const END = { type: "history", before: Number.MAX_SAFE_INTEGER };
 
 export class History {
   constructor(log, send) {
@@ -13,7 +14,8 @@ export class History {
     this.told = undefined; // the rev that the server has heard of
     this.joined = false;
     this.asked = null; // the question that is not answered yet
-    log.scroller.addEventListener("scroll", () => this.more(), { passive: true });
+    this.wanted = null; // the page that is asked for next
+    log.scroller.addEventListener("scroll", () => this.further(), { passive: true });
   }
 
   /** The connection went: the next history is that of joining again. */
@@ -30,23 +32,31 @@ export class History {
   }
 
   /** Messages that were there before; with a `rev` if it is the answer to joining. */
-  received({ messages, more, rev }) {
-    const joining = !this.joined;
-    this.joined = true;
+  received(frame) {
+    const { asked } = this;
     this.asked = null;
-    if (!joining) {
-      this.log.addHistory(messages, more);
-      return this.more();
-    }
+    if (this.joined) this.show(frame, asked);
+    else this.join(frame);
+    this.further();
+  }
+
+  join({ messages, more, rev }) {
+    this.joined = true;
     if (this.rev !== undefined && rev > this.rev && rev - this.rev <= GAP) {
       this.tell();
       return this.ask({ type: "resume", after: this.rev });
     }
-    if (rev !== this.rev && this.rev !== undefined) this.log.clear();
-    this.log.addHistory(messages, more);
+    if (rev !== this.rev) this.log.showEnd(messages, more);
     this.rev = rev;
     this.tell();
-    this.more();
+  }
+
+  show({ messages, more, newer }, asked) {
+    const { log } = this;
+    if (asked === END) log.showEnd(messages, more);
+    else if (asked?.around) log.showAround(asked.around, messages, more, newer);
+    else if (asked?.before) log.addOlder(messages, more);
+    else if (asked?.after) log.addNewer(messages, newer);
   }
 
   /** What changed while the page was away, or the start of it. */
@@ -58,6 +68,7 @@ export class History {
     this.rev = Math.max(this.rev, rev);
     this.tell();
     if (more) this.ask({ type: "resume", after: this.rev });
+    else this.further();
   }
 
   /** The room never had what is shown here: its database was restored, say. */
@@ -65,7 +76,7 @@ export class History {
     this.log.clear();
     this.rev = rev;
     this.told = undefined;
-    this.ask({ type: "history", before: Number.MAX_SAFE_INTEGER });
+    this.ask(END);
   }
 
   /** A message came live; while the page catches up, that is not all there is. */
@@ -76,10 +87,33 @@ export class History {
     if (this.rev - this.told >= TELL) this.tell();
   }
 
-  /** Ask for the next older page if the reader is near the top. */
-  more() {
-    if (!this.log.more || !this.joined || this.asked) return;
-    if (this.log.scroller.scrollTop < NEAR) this.ask({ type: "history", before: this.log.oldest });
+  /** Load the newest messages. */
+  toEnd() {
+    this.want(END);
+  }
+
+  /** Go to a message, wherever it is. */
+  goTo(seq) {
+    if (!this.log.pointAt(seq)) this.want({ type: "history", around: seq });
+  }
+
+  /** Ask for a page, or, while something else is answered, then. */
+  want(question) {
+    this.wanted = question;
+    this.further();
+  }
+
+  /** Ask for what is wanted, or for the next page if the reader is near its end. */
+  further() {
+    const { log } = this;
+    if (!this.joined || this.asked) return;
+    const { scrollTop, scrollHeight, clientHeight } = log.scroller;
+    if (this.wanted) this.ask(this.wanted);
+    else if (log.more && scrollTop < NEAR) this.ask({ type: "history", before: log.oldest });
+    else if (log.newer && scrollHeight - scrollTop - clientHeight < NEAR) {
+      this.ask({ type: "history", after: log.newest });
+    }
+    if (this.asked) this.wanted = null;
   }
 
   /** The server could not answer just now. */

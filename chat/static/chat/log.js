@@ -1,26 +1,40 @@
 // The messages of a room, in the order of their numbers whatever order they come in.
 
-import { button } from "./button.js";
-import { linked } from "./links.js";
-import { clock, day, exact, timeElement } from "./times.js";
+import { head, messageElement, separator, wayElement } from "./message.js";
+import { day } from "./times.js";
 
 const BLOCK = 5 * 60 * 1000; // ms within which messages of one author form a block
-const KEPT = 1000; // messages on the page
-const LONG = [1500, 24]; // characters and lines from which a text is cut
+const KEPT = 300; // messages on the page; those far from what is read are let go
+const HEARD = 200; // changes beyond the window that are remembered
 const EDGE = 48; // px from the end that count as being there
 
+/**
+ * A window on the messages of a room: all from `oldest` to `newest`, and no others.
+ *
+ * There may be older ones on the server (`more`), and newer ones (`newer`): then what is
+ * said live is not shown but counted, until the reader comes back to the end.
+ */
 export class Log {
-  /** `ways(message)`: names and actions of what `user` can do with a message. */
-  constructor(scroller, user, ways) {
+  /**
+   * `ways(message)`: names and actions of what `user` can do with a message. `toEnd()`
+   * loads the newest messages; `onRead(seq)` hears up to where all is read.
+   */
+  constructor(scroller, user, { ways, toEnd, onRead }) {
     this.scroller = scroller;
     this.user = user;
     this.ways = ways;
+    this.toEnd = toEnd;
+    this.onRead = onRead;
     this.list = scroller.querySelector("#messages");
     this.start = scroller.querySelector("#log-start");
     this.button = document.querySelector("#to-newest");
     this.messages = []; // by seq
+    this.heard = []; // changes beyond the window, the last ones
+    this.latest = 0; // the highest number that was heard of
     this.unread = 0;
-    this.more = false; // on the server, older than the oldest here
+    this.unreadFrom = undefined; // the first message that was not read
+    this.more = false;
+    this.newer = false;
     this.button.addEventListener("click", () => this.toNewest());
     scroller.addEventListener("scroll", () => this.scrolled(), { passive: true });
     new ResizeObserver(() => this.follow()).observe(scroller);
@@ -36,46 +50,126 @@ export class Log {
     return this.messages.at(-1)?.seq;
   }
 
-  /** Show messages that were there before, keeping in place what is being read. */
-  addHistory(messages, more) {
-    const { scrollHeight, scrollTop } = this.scroller;
-    const [first] = messages;
-    const older = this.oldest === undefined || !first || first.seq < this.oldest;
+  /** Show the newest messages, in place of any others. */
+  showEnd(messages, more) {
+    this.clear();
     for (const message of messages) this.insert(message);
-    if (older) this.tellMore(more);
-    if (this.following) this.stick();
-    else if (older) this.scroller.scrollTop = scrollTop + this.scroller.scrollHeight - scrollHeight;
+    this.catchUp();
+    this.tellMore(more);
+    this.stick();
+    this.read();
   }
 
-  /** Show what changed, but for messages older than all that are here. */
+  /** Show messages before the oldest, keeping in place what is being read. */
+  addOlder(messages, more) {
+    this.keepingPlace(() => {
+      for (const message of messages) this.insert(message);
+      this.tellMore(more);
+    });
+    this.letGo("pop");
+  }
+
+  /** Show messages after the newest. */
+  addNewer(messages, newer) {
+    this.newer = newer;
+    for (const message of messages) this.insert(message);
+    if (!newer) this.catchUp();
+    this.keepingPlace(() => this.letGo("shift"));
+    this.tellUnread();
+  }
+
+  /** Show messages around one, in place of any others, and point at it. */
+  showAround(seq, messages, more, newer) {
+    this.clear();
+    this.following = false;
+    this.newer = newer;
+    for (const message of messages) this.insert(message);
+    this.tellMore(more);
+    this.pointAt(seq);
+    this.tellUnread();
+  }
+
+  /** Point at a message, for eyes and keyboard; false if it is not here. */
+  pointAt(seq) {
+    const element = this.find(seq)?.element;
+    if (!element) return false;
+    element.tabIndex = -1;
+    element.scrollIntoView({ block: "center" });
+    element.focus({ preventScroll: true });
+    this.atEnd();
+    return true;
+  }
+
+  /** Show what changed, as far as it is within the window. */
   addChanges(messages) {
-    const here = messages.filter(({ seq }) => !this.more || !(seq < this.oldest));
-    this.addHistory(here, this.more);
+    const here = ({ seq }) => (!this.more || seq >= this.oldest) && (!this.newer || seq <= this.newest);
+    for (const message of messages) {
+      if (here(message)) this.insert(message);
+      else if (this.newer && message.seq > this.newest) this.hear(message);
+    }
+    this.trim();
+    this.follow();
+    this.tellUnread();
   }
 
   /** Show a message that was just said. */
   addLive(message, own) {
+    if (this.newer) this.hear(message, own);
+    else this.append(message, own);
+    this.tellUnread();
+  }
+
+  /** Remember what lies beyond the window: the page that comes may be older. */
+  hear(message, own = false) {
+    if (!own && message.seq > this.latest) this.count(message);
+    this.latest = Math.max(this.latest, message.seq);
+    this.heard.push(message);
+    if (this.heard.length > HEARD) this.heard.shift();
+  }
+
+  /** The end is here: what was heard meanwhile has its place, too. */
+  catchUp() {
+    const { newest = 0 } = this;
+    for (const message of this.heard) if (message.seq > newest || this.find(message.seq)) this.insert(message);
+    this.heard = [];
+  }
+
+  append(message, own) {
+    const isUnread = !own && (document.hidden || !this.following);
+    if (isUnread && !this.find(message.seq)) this.count(message);
     const element = this.insert(message);
     if (!element) return;
     element.classList.add("arrives");
-    if (!own && (document.hidden || !this.following)) this.markUnread(element);
     if (own) this.following = true;
-    if (this.following) {
-      this.trim();
-      this.stick();
-    }
-    this.tellUnread();
+    this.trim();
+    this.follow();
+  }
+
+  /** Count a message that nobody has seen here. */
+  count({ seq }) {
+    if (this.unread === 0) this.divide(seq);
+    this.unread += 1;
+  }
+
+  /** What is not read begins with this message. */
+  divide(seq) {
+    const index = this.messages.findIndex((message) => message.seq === this.unreadFrom);
+    this.unreadFrom = seq;
+    this.arrange(index);
+    this.arrange(this.messages.findIndex((message) => message.seq === seq));
   }
 
   /** Forget everything shown. */
   clear() {
     this.list.replaceChildren();
     this.messages = [];
+    this.newer = false;
     this.following = true;
   }
 
-  /** Scroll to the end. */
+  /** Scroll to the end; if it is not here, it is loaded. */
   toNewest() {
+    if (this.newer) return this.toEnd();
     this.stick();
     this.read();
   }
@@ -87,12 +181,20 @@ export class Log {
 
   stick() {
     this.scroller.scrollTop = this.scroller.scrollHeight;
-    this.following = true;
+    this.following = !this.newer;
+  }
+
+  /** Do something above what is being read, which stays where it is. */
+  keepingPlace(change) {
+    const { scrollHeight, scrollTop } = this.scroller;
+    change();
+    if (this.following) this.stick();
+    else this.scroller.scrollTop = scrollTop + this.scroller.scrollHeight - scrollHeight;
   }
 
   atEnd() {
     const { scrollHeight, scrollTop, clientHeight } = this.scroller;
-    this.following = scrollHeight - scrollTop - clientHeight < EDGE;
+    this.following = !this.newer && scrollHeight - scrollTop - clientHeight < EDGE;
     return this.following;
   }
 
@@ -102,39 +204,37 @@ export class Log {
     const { clientHeight } = this.scroller;
     const meant = clientHeight === this.height;
     this.height = clientHeight;
-    if (meant && this.atEnd()) this.read();
-  }
-
-  read() {
-    if (document.hidden) return;
-    this.unread = 0;
+    if (!meant) return;
+    if (this.atEnd()) this.read();
     this.tellUnread();
   }
 
-  markUnread(element) {
-    if (this.unread === 0) {
-      this.list.querySelector(".unread")?.remove();
-      element.before(separator("unread", "new"));
-    }
-    this.unread += 1;
+  /** The reader sees the end: everything is read. */
+  read() {
+    if (document.hidden || !this.following) return;
+    this.unread = 0;
+    this.tellUnread();
+    this.onRead(this.newest);
   }
 
   tellUnread() {
-    this.button.hidden = this.following || this.unread === 0;
-    this.button.textContent = `${this.unread} new ${this.unread === 1 ? "message" : "messages"} ↓`;
-    document.title = document.title.replace(/^\(\d+\) |^/, this.unread ? `(${this.unread}) ` : "");
+    const { unread } = this;
+    this.button.hidden = this.following || (unread === 0 && !this.newer);
+    const count = interpolate(ngettext("%s new message", "%s new messages", unread), [unread]);
+    this.button.textContent = `${unread ? count : gettext("To the newest messages")} ↓`;
+    document.title = document.title.replace(/^\(\d+\) |^/, unread ? `(${unread}) ` : "");
   }
 
   /** Say why there are no messages yet. */
   tellAbsent(connecting) {
-    this.start.textContent = connecting ? "Loading messages…" : "Not connected.";
+    this.start.textContent = connecting ? gettext("Loading messages…") : gettext("Not connected.");
   }
 
   tellMore(more) {
     this.more = more;
-    if (more) this.start.textContent = "Loading older messages…";
-    else if (this.messages.length) this.start.textContent = "This is where the room begins.";
-    else this.start.textContent = "Nothing said yet. Write the first message below.";
+    if (more) this.start.textContent = gettext("Loading older messages…");
+    else if (this.messages.length) this.start.textContent = gettext("This is where the room begins.");
+    else this.start.textContent = gettext("Nothing said yet. Write the first message below.");
   }
 
   /** Put a message in its place; undefined if it is there already. */
@@ -147,10 +247,11 @@ export class Log {
       return undefined;
     }
 
+    this.latest = Math.max(this.latest, message.seq);
     const shown = { ...message, date: new Date(message.sent_at) };
     shown.element = this.elementOf(shown);
     const next = this.messages[index];
-    if (next) (next.separator ?? next.element).before(shown.element);
+    if (next) (next.lines?.[0] ?? next.element).before(shown.element);
     else this.list.append(shown.element);
     this.messages.splice(index, 0, shown);
     this.arrange(index);
@@ -163,13 +264,15 @@ export class Log {
   replace(index, message) {
     const known = this.messages[index];
     const element = this.elementOf({ ...message, date: known.date });
-    const { scrollTop, scrollHeight } = this.scroller;
-    const isAbove = known.element.offsetTop < scrollTop;
-    known.element.replaceWith(element);
-    this.messages[index] = { ...message, date: known.date, separator: known.separator, element };
-    this.arrange(index);
-    if (this.following) this.stick();
-    else if (isAbove) this.scroller.scrollTop = scrollTop + this.scroller.scrollHeight - scrollHeight;
+    const isAbove = known.element.offsetTop < this.scroller.scrollTop;
+    const change = () => {
+      known.element.replaceWith(element);
+      this.messages[index] = { ...message, date: known.date, lines: known.lines, element };
+      this.arrange(index);
+    };
+    if (isAbove) this.keepingPlace(change);
+    else change();
+    this.follow();
   }
 
   elementOf(message) {
@@ -190,9 +293,9 @@ export class Log {
     return this.messages.find((message) => message.seq === seq);
   }
 
-  /** The newest message that a function is true of. */
+  /** The newest message that a function is true of; none while the end is not here. */
   findLast(condition) {
-    return this.messages.findLast(condition);
+    return this.newer ? undefined : this.messages.findLast(condition);
   }
 
   /** Say below a message what becomes of it; "" for nothing. */
@@ -210,15 +313,16 @@ export class Log {
     this.follow();
   }
 
-  /** Decide whether a message opens a day and a block. */
+  /** Decide whether a message opens a day, a block, and what is not read. */
   arrange(index) {
     const message = this.messages[index];
     if (!message) return;
     const before = this.messages[index - 1];
-    const newDay = opensDay(message, before);
-    message.separator?.remove();
-    message.separator = newDay ? separator("day", day(message.date)) : undefined;
-    if (newDay) message.element.before(message.separator);
+    message.lines?.forEach((line) => line.remove());
+    message.lines = [];
+    if (opensDay(message, before)) message.lines.push(separator("day", day(message.date)));
+    if (message.seq === this.unreadFrom) message.lines.push(separator("unread", gettext("new")));
+    message.element.before(...message.lines);
     head(message, opensBlock(message, before));
   }
 
@@ -227,13 +331,25 @@ export class Log {
     return opensBlock(message, this.messages.at(-1));
   }
 
+  /** Keep the page small while messages come; never under the eyes of a reader. */
   trim() {
+    if (this.following) this.letGo("shift");
+  }
+
+  /** Let messages go that are far from what is read, from the start or the end. */
+  letGo(take) {
+    if (this.messages.length <= KEPT) return;
     while (this.messages.length > KEPT) {
-      const gone = this.messages.shift();
-      gone.separator?.remove();
+      const gone = this.messages[take]();
+      gone.lines.forEach((line) => line.remove());
       gone.element.remove();
-      this.tellMore(true);
     }
+    if (take === "pop") {
+      this.newer = true;
+      this.following = false;
+      return;
+    }
+    this.tellMore(true);
     this.arrange(0);
   }
 }
@@ -246,88 +362,3 @@ function opensBlock(message, before) {
   return opensDay(message, before) || before.user !== message.user || message.date - before.date > BLOCK;
 }
 
-/** An element for a message without a byline yet; also for one on its way. */
-export function messageElement({ text, edited_at: editedAt, deleted_at: deletedAt, deleted_by: by, user }, viewer) {
-  const element = document.createElement("article");
-  element.className = "message";
-  const paragraph = document.createElement("p");
-  paragraph.className = "text";
-  if (deletedAt) {
-    element.classList.add("deleted");
-    paragraph.textContent = by === user ? "This message was deleted." : `This message was deleted by ${by}.`;
-    paragraph.title = exact(new Date(deletedAt));
-    element.append(paragraph);
-    return element;
-  }
-  paragraph.dir = "auto";
-  paragraph.append(linked(text, viewer));
-  element.classList.toggle("calls", user !== viewer && paragraph.querySelector("mark") !== null);
-  if (editedAt) {
-    const mark = timeElement(new Date(editedAt), "(edited)");
-    mark.className = "edited";
-    paragraph.append(" ", mark);
-  }
-  element.append(paragraph);
-  if (text.length > LONG[0] || text.split("\n").length > LONG[1]) element.append(shortened(paragraph));
-  return element;
-}
-
-/** Give a message its byline if it opens a block, or else a small time. */
-export function head({ element, user, date }, opens) {
-  element.querySelectorAll(":scope > .avatar, :scope > .byline, :scope > .aside-time")
-    .forEach((child) => child.remove());
-  element.classList.toggle("opens", opens);
-  if (!opens) {
-    const time = timeElement(date, clock(date));
-    time.className = "aside-time";
-    element.prepend(time);
-    return;
-  }
-  const author = document.createElement("span");
-  author.className = "author";
-  author.textContent = user;
-  const byline = document.createElement("div");
-  byline.className = "byline";
-  byline.append(author, timeElement(date, clock(date)));
-  element.prepend(avatar(user), byline);
-}
-
-function wayElement(name, { user, date }, action) {
-  const element = button(name, (event) => {
-    event.stopPropagation();
-    action();
-  });
-  element.ariaLabel = `${name} the message of ${user}, ${clock(date)}`;
-  return element;
-}
-
-function avatar(user) {
-  const element = document.createElement("span");
-  element.className = "avatar";
-  element.ariaHidden = "true";
-  element.textContent = [...user][0].toUpperCase();
-  const hue = [...user].reduce((sum, letter) => (31 * sum + letter.codePointAt(0)) % 360, 7);
-  element.style.setProperty("--hue", hue);
-  return element;
-}
-
-function shortened(paragraph) {
-  const button = document.createElement("button");
-  button.type = "button";
-  button.className = "more";
-  button.textContent = "Show all";
-  paragraph.classList.add("cut-short");
-  button.addEventListener("click", () => {
-    paragraph.classList.remove("cut-short");
-    button.remove();
-  });
-  return button;
-}
-
-function separator(kind, text) {
-  const element = document.createElement("div");
-  element.className = kind;
-  element.setAttribute("role", "separator");
-  element.textContent = text;
-  return element;
-}

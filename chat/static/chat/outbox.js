@@ -1,7 +1,7 @@
 // What was written here and has not been seen in the room yet.
 
 import { button } from "./button.js";
-import { head, messageElement } from "./log.js";
+import { head, messageElement } from "./message.js";
 
 const PATIENCE = 10_000; // ms without an answer, until the connection counts as dead
 const RETRY = 2000; // ms

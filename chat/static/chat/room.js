@@ -9,7 +9,9 @@ import { Kept } from "./kept.js";
 import { Log } from "./log.js";
 import { Members } from "./members.js";
 import { Outbox } from "./outbox.js";
+import { Reading } from "./reading.js";
 import { Rooms } from "./rooms.js";
+import { Search } from "./search.js";
 import { Socket } from "./socket.js";
 import { showNotice } from "./notice.js";
 import { setUpSettings, showRoom } from "./settings.js";
@@ -21,13 +23,25 @@ const find = (id) => document.getElementById(id);
 const { slug, kind, user, staff, textLimit, rate } = find("room").dataset;
 
 const socket = new Socket(`/ws/chat/${slug}/`);
-const log = new Log(find("log"), user, (message) => {
-  const own = message.user === user;
-  const ways = own ? [["Edit", () => edit(message)]] : [];
-  return own || staff ? [...ways, ["Delete", () => remove(message)]] : ways;
+const log = new Log(find("log"), user, {
+  ways(message) {
+    const own = message.user === user;
+    const ways = own ? [[gettext("Edit"), () => edit(message)]] : [];
+    return own || staff ? [...ways, [gettext("Delete"), () => remove(message)]] : ways;
+  },
+  toEnd: () => history.toEnd(),
+  onRead(seq) {
+    reading.read(seq);
+    if (seq) rooms.read(slug, seq);
+  },
 });
+const reading = new Reading((seq) => socket.send({ type: "read", seq }));
 const history = new History(log, (question) => socket.send(question));
 const rooms = new Rooms({ rooms: find("rooms-list"), direct: find("direct-list"), user, current: slug });
+const search = new Search(find("search"), find("search-button"), {
+  ask: (question) => socket.send(question),
+  goTo: (seq) => history.goTo(seq),
+});
 const members = new Members(find("members-side"), { user, count: find("member-count") });
 const facts = new Facts(find("my-connection"), () => socket.send({ type: "whoami" }));
 const status = new Status({ pill: find("state"), notice: find("notice"), retry: () => socket.retry() });
@@ -67,7 +81,7 @@ const changes = new Changes({
 });
 
 function edit({ seq, text, date }) {
-  composer.edit(text, `Editing your message of ${clock(date)}`, (message) =>
+  composer.edit(text, interpolate(gettext("Editing your message of %s"), [clock(date)]), (message) =>
     changes.ask({ type: "edit", seq, message }));
 }
 
@@ -82,6 +96,7 @@ function remove({ seq, text }) {
 const handlers = {
   history(frame) {
     const joining = !history.joined;
+    if (history.rev === undefined) log.unreadFrom = firstUnread(frame.messages);
     history.received(frame);
     for (const message of frame.messages) outbox.seen(message.client_id);
     if (!joining) return;
@@ -116,10 +131,19 @@ const handlers = {
   notice: (frame) => showNotice(find("staff-notice"), frame.text),
   members: (frame) => members.show(frame.members),
   whoami: ({ scope }) => facts.show(scope),
+  found: (frame) => search.found(frame),
   error(frame) {
-    if (!outbox.refused(frame) && !changes.refused(frame)) history.failed();
+    if (frame.about === "search") search.refused(frame);
+    else if (!outbox.refused(frame) && !changes.refused(frame)) history.failed();
   },
 };
+
+/** The number of the first message that the user has not read, if they have been here. */
+function firstUnread(messages) {
+  const { read } = rooms.known.get(slug) ?? {};
+  if (read === undefined || read === null) return undefined;
+  return messages.find((message) => message.seq > read && message.user !== user)?.seq;
+}
 
 function joined() {
   status.show({ state: "connected" });
@@ -127,6 +151,7 @@ function joined() {
   changes.connect(true);
   facts.refresh();
   socket.send({ type: "rooms" });
+  reading.send();
 }
 
 socket.addEventListener("frame", ({ detail }) => handlers[detail.type]?.(detail));

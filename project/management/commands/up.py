@@ -9,6 +9,7 @@ from django.core.management.base import BaseCommand, CommandError
 from django.db import connections
 from django.utils.translation import gettext_noop as _
 
+from chat.consumers import searcher
 from chat.hub import local_hub
 from chat.ledger import ledger
 from chat.reader import courier, reader
@@ -76,6 +77,7 @@ class Command(BaseCommand):
         reader.stop()
         courier.stop()
         marker.stop()
+        searcher.stop()
         if settings.MONITOR_ENABLED and not local_process().stop():
             # The log has said what waits, and where.
             self.stdout.write("Stopped; the next start stores what waits.")
