@@ -109,6 +109,7 @@ export class Log {
     }
     this.trim();
     this.follow();
+    this.read();
     this.tellUnread();
   }
 
@@ -143,6 +144,7 @@ export class Log {
     if (own) this.following = true;
     this.trim();
     this.follow();
+    this.read();
   }
 
   /** Count a message that nobody has seen here. */
