@@ -60,7 +60,10 @@ def telling_why():
 class ChatConsumer(ChatSocket):
     """A logged-in user in a room."""
 
-    types = ("message", "edit", "delete", "history", "resume", "seen", "read", "typing")
+    types = (
+        *("message", "edit", "delete", "history", "resume", "seen", "read", "typing"),
+        "active",
+    )
     typed_at = -TYPING_PAUSE
 
     async def join(self):
@@ -98,6 +101,8 @@ class ChatConsumer(ChatSocket):
                 self.tell_typing()
             case "read":
                 local_hub().read(self.member, seq_of(content))
+            case "active":
+                pass  # the monitor has heard it: somebody sits there
             case _:
                 await super().handle(content)
 
