@@ -69,7 +69,7 @@ class ChatConsumer(ChatSocket):
 
     types = (
         *("message", "edit", "delete", "history", "resume", "search", "seen", "read"),
-        "typing",
+        *("typing", "active"),
     )
     typed_at = -TYPING_PAUSE
 
@@ -110,6 +110,8 @@ class ChatConsumer(ChatSocket):
                 self.tell_typing()
             case "read":
                 local_hub().read(self.member, seq_of(content))
+            case "active":
+                pass  # the monitor has heard it: somebody sits there
             case _:
                 await super().handle(content)
 

@@ -91,9 +91,19 @@ def done(stored):
     return _encode({"type": "done", "seq": stored.seq, "rev": stored.rev})
 
 
-def members(names):
-    """Who is in the room; None if nobody can know."""
-    return _encode({"type": "members", "members": names})
+def members(names, idle=(), away=()):
+    """Who is in the room; None if nobody can know.
+
+    `idle`: since when, by the names of those who are; `away`: who belongs to the room
+    and is not there.
+    """
+    content = {"type": "members", "members": names, "idle": dict(idle)}
+    content["away"] = [
+        {"user": one.user, "seen_at": one.seen_at}
+        | ({"elsewhere": True} if one.is_elsewhere else {})
+        for one in away
+    ]
+    return _encode(content)
 
 
 def typing(username):

@@ -8,7 +8,7 @@ from django.utils.translation import gettext_noop as _
 
 from monitor import presence
 
-from . import frames, identity
+from . import frames, identity, roll
 from .codes import CloseCode
 from .entrance import facts_of
 from .errand import Errand
@@ -131,6 +131,7 @@ class Hub:
         self.stale = set()
         self.listing = Listing()
         self.reading = Reading(self._tell_marks)
+        self.absentees = roll.Absentees()
         self.delivery = Errand(self._deliver)
         self.place_check = Errand(self._check_places)
         self.login_check = Errand(self._check_logins)
@@ -255,11 +256,20 @@ class Hub:
             self.look([room.pk])
 
     async def _call_roll(self):
-        present = await reader.ask(presence.members, "chat", "slug")
-        async for room in _in_turns(list(self.rooms.values())):
-            names = None if present is None else room.present(present)
-            room.call(frames.members(names))
-        self.listing.saw(present)
+        recorded = await reader.ask(roll.present)
+        rooms = list(self.rooms.values())
+        if recorded is None:
+            async for room in _in_turns(rooms):
+                room.call(frames.members(None))
+            return self.listing.saw(None)
+        names = {room.pk: room.present(recorded) async for room in _in_turns(rooms)}
+        self.listing.saw({slug: list(here) for slug, here in recorded.items()})
+        here = {pk: set(of_room) for pk, of_room in names.items()}
+        await self.absentees.look(here, self.listing.everybody)
+        async for room in _in_turns(rooms):
+            idle = roll.idle(recorded.get(room.slug, {}))
+            away = self.absentees.away(room.pk, here[room.pk])
+            room.call(frames.members(names[room.pk], idle, away))
 
     async def _check_places(self):
         """Close the sockets of those who were removed from a room."""
@@ -311,6 +321,8 @@ class Hub:
             case Tick.MEMBERS:
                 self.place_check.ask()
                 self.listing.start_anew({user_id for _, user_id in about})
+                self.absentees.invite({room_id for room_id, _ in about})
+                self.roll_call.ask()
             case presence.TICK:
                 self.roll_call.ask()
             case None:
@@ -336,6 +348,7 @@ class Hub:
         self.delivery.cancel()
         self.place_check.cancel()
         self.roll_call.cancel()
+        self.absentees = roll.Absentees()  # who goes now is not missed
         self.login_check.cancel()
         self.heartbeat.cancel()
         for poller in self.pollers:

@@ -10,7 +10,8 @@ from django.conf import settings
 from django.contrib.auth import get_user_model
 from django.core.validators import RegexValidator
 from django.db import connection, models, transaction
-from django.db.models import Exists, F, FilteredRelation, OuterRef, Q
+from django.db.models import Exists, F, FilteredRelation, OuterRef, Q, Window
+from django.db.models.functions import RowNumber
 from django.urls import reverse
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
@@ -205,6 +206,19 @@ class MembershipQuerySet(models.QuerySet):
         found = self.filter(room__in=set(rooms), user__in=set(users))
         found = set(found.values_list("room_id", "user_id"))
         return dict.fromkeys(found.intersection(pairs), True)
+
+    def foremost(self, room_ids, most):
+        """Return those who have read furthest, at most so many of each room.
+
+        As (room id, user id, name). One query.
+        """
+        users = get_user_model()
+        rank = Window(
+            RowNumber(), partition_by="room", order_by=[F("read_seq").desc(), "user"]
+        )
+        rows = self.filter(room__in=room_ids, user__is_active=True)
+        rows = rows.annotate(rank=rank).filter(rank__lte=most).order_by("room", "rank")
+        return rows.values_list("room", "user", f"user__{users.USERNAME_FIELD}")
 
     def read(self, marks):
         """Store how far users have read: `{(room id, user id): seq}`.

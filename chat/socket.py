@@ -52,7 +52,10 @@ class ChatSocket(AsyncWebsocketConsumer):
 
     member = None
     counted = None  # the user and the host, once they are counted
-    monitor_control_frames = frozenset({"seen", "typing", "read"})  # counted, not kept
+    monitor_control_frames = frozenset({"seen", "typing", "read", "active"})
+    monitor_automatic_frames = frozenset(  # an open page sends them by itself
+        {"seen", "read", "resume", "rooms", "whoami"}
+    )
     monitor_heartbeat = frames.HEARTBEAT  # not even counted
 
     async def __call__(self, scope, receive, send):

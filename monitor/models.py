@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 import uuid
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from django.conf import settings as django_settings
 from django.db import models
@@ -154,6 +154,12 @@ class Connection(models.Model):
     opened_at = models.DateTimeField(_("opened"))
     accepted_at = models.DateTimeField(_("accepted"), null=True, blank=True)
     active_at = models.DateTimeField(_("last activity"))
+    heard_at = models.DateTimeField(
+        _("last sign of a person"),
+        null=True,
+        blank=True,
+        help_text=_("The last message that the client did not send by itself."),
+    )
     closed_at = models.DateTimeField(_("closed"), null=True, blank=True)
     close_code = models.PositiveIntegerField(_("close code"), null=True, blank=True)
     cause = models.CharField(
@@ -183,10 +189,20 @@ class Connection(models.Model):
                 condition=models.Q(closed_at=None),
                 name="monitor_connection_open",
             ),
+            models.Index(
+                fields=["user", "route", "-closed_at"],
+                condition=models.Q(closed_at__isnull=False, accepted_at__isnull=False),
+                name="monitor_connection_last",
+            ),
         ]
 
     def __str__(self) -> str:
         return f"{self.username or _('anonymous')} {self.path}"
+
+    @property
+    def idle_since(self) -> datetime:
+        """When a person last showed: by a message, or by opening the connection."""
+        return self.heard_at or self.accepted_at or self.opened_at
 
     @property
     def client(self) -> str:

@@ -56,7 +56,7 @@ def _row(connection: Any, choosable: bool) -> Row:
             Cell("client", connection.client, title=connection.user_agent),
             Cell("path", path, title=path),
             Cell("since", since=connection.opened_at),
-            Cell("idle", since=connection.active_at),
+            Cell("idle", since=connection.idle_since),
             _count("in", connection.messages_in),
             _count("out", connection.messages_out),
             _bytes("bytes-in", connection.bytes_in),

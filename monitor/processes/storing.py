@@ -83,7 +83,8 @@ class Storing:
             nonlocal stored_until
             stored_until = max(stored_until, batch.last_at)
             for recorder in touched:
-                batch.count(recorder.key, recorder.active_at, recorder.counts())
+                active_at, heard_at = recorder.active_at, recorder.heard_at
+                batch.count(recorder.key, active_at, heard_at, recorder.counts())
                 batch.took(recorder.key, recorder.handled_seq, recorder.handler_us)
             self._note_session_ends(batch)
             opened.update(batch.opened)

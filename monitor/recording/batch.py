@@ -17,7 +17,7 @@ from .gaps import Loss, write_gap
 from .progress import Progress
 
 Kind = Event.Kind
-FULL = Event.Omission.FULL.value
+FULL, RECEIVE = Event.Omission.FULL.value, Kind.RECEIVE.value
 
 MESSAGE_FIELDS = [
     *("connection_id", "seq", "kind", "at", "user_id", "username", "path", "client"),
@@ -43,6 +43,11 @@ COUNTED = {
     name: f"{{greatest}}(old.{name}, COALESCE(new.{name}, old.{name}))"
     for name in ("active_at", *lines.COUNTS)
 }
+# Null until a person shows; SQLite's MAX is null if one of its arguments is.
+COUNTED["heard_at"] = (
+    "{greatest}(COALESCE(old.heard_at, new.heard_at), "
+    "COALESCE(new.heard_at, old.heard_at))"
+)
 ASSIGNMENTS = {
     "accepted_at": FIRST.format("accepted_at"),
     "subprotocol": "COALESCE(new.subprotocol, old.subprotocol)",
@@ -107,15 +112,28 @@ class Batch:
             row = {"connection_id": connection_id, "seq": seq}
             self.handled_before.append(row | {"handler_us": handler_us})
 
-    def count(self, connection_id: str, active_at: int, counts: Iterable[int]) -> None:
+    def count(
+        self,
+        connection_id: str,
+        active_at: int,
+        heard_at: int | None,
+        counts: Iterable[int],
+    ) -> None:
         """Bring the counts of a connection up to date."""
-        row = {"id": connection_id, "active_at": active_at}
+        row = {"id": connection_id, "active_at": active_at, "heard_at": heard_at}
         self.counts.append(row | dict(zip(lines.COUNTS, counts, strict=True)))
 
-    def patch(self, connection_id: str, active_at: int, counts: Iterable[int]) -> Row:
+    def patch(
+        self,
+        connection_id: str,
+        active_at: int,
+        heard_at: int | None,
+        counts: Iterable[int],
+    ) -> Row:
         """The patch of a connection, its counts brought up to date."""
         patch = self._patch(connection_id)
         patch["active_at"] = active_at
+        patch["heard_at"] = heard_at or patch.get("heard_at")
         patch.update(zip(lines.COUNTS, counts, strict=True))
         return patch
 
@@ -151,7 +169,7 @@ class Batch:
 
     def _add_message(self, line: lines.Message) -> None:
         seq, key, kind, at = line[:4]
-        text, size, omission, traces, handled_seq, handler_us = line[8:]
+        text, size, omission, traces, handled_seq, handler_us = line[8:14]
         # The usual case first: the next one of a connection that is known.
         if seq == self.seq + 1:
             self.seq, self.last_at, is_new = seq, at, True
@@ -173,7 +191,7 @@ class Batch:
         else:
             self.took(key, handled_seq, handler_us)
         if self.progress.is_replay:
-            self.patch(key, at, line[4:8])
+            self.patch(key, at, _heard_at(line), line[4:8])
 
     def _add_event(self, line: lines.Event) -> None:
         seq, key, at = line["seq"], line["id"], line["at"]
@@ -192,9 +210,9 @@ class Batch:
                 self.connections.append(_connection(self.progress.process_id, line))
         self.took(key, *line["took"])
         if change := _change(line):
-            self.patch(key, at, line["counts"]).update(change)
+            self.patch(key, at, line.get("heard_at"), line["counts"]).update(change)
         elif self.progress.is_replay:
-            self.patch(key, at, line["counts"])
+            self.patch(key, at, line.get("heard_at"), line["counts"])
         self.opens_or_closes |= bool(change) or "row" in line
         if line["kind"] in ENDS:
             self.ended.append(key)
@@ -217,6 +235,12 @@ class Batch:
 
     def _patch(self, connection_id: str) -> Row:
         return self.patches.setdefault(connection_id, {"id": connection_id})
+
+
+def _heard_at(line: lines.Message) -> int | None:
+    """When a person showed by a message; None if none did."""
+    shows = line[2] == RECEIVE and lines.AUTOMATIC not in line[len(lines.MESSAGE) :]
+    return line[3] if shows else None
 
 
 def _connection(process_id: str, record: Row) -> Row:

@@ -78,8 +78,9 @@ class Recorder:
     __slots__ = (
         *("scope", "server_receive", "server_send", "process", "key", "opened_at"),
         *("route_row", "subject", "frames", "farewell", "control_frames", "refusal"),
-        *("subprotocol", "goes_on", "notice", "heartbeat"),
+        *("subprotocol", "goes_on", "notice", "heartbeat", "automatic_frames"),
         *("opened", "accepted", "closed", "ended", "gone", "active_at", "touched"),
+        *("heard_at", "has_types"),
         *("messages_in", "messages_out", "bytes_in", "bytes_out"),
         *("rules", "capture", "tracing"),
         *("handled", "handed_at", "handled_message", "handled_seq", "handler_us"),
@@ -101,11 +102,14 @@ class Recorder:
         self.notice: Callable[[str], str] | None = None
         self.heartbeat: str | None = None
         self.control_frames: Collection[str] = ()
+        self.automatic_frames: Collection[str] = ()
+        self.has_types = False  # whether there are any of those two
         self.refusal = self.subprotocol = ""
         self.goes_on = False  # in another row than it began
         self.opened = self.accepted = self.closed = self.ended = False
         self.gone: BaseException | None = None  # by which the server said so
         self.active_at = self.opened_at
+        self.heard_at: int | None = None  # when a person showed, if any did
         self.touched = False  # since its counts were last stored
         self.messages_in = self.messages_out = self.bytes_in = self.bytes_out = 0
         self.rules: Rules | None = None
@@ -200,6 +204,10 @@ class Recorder:
         self.control_frames = getattr(
             consumer, "monitor_control_frames", self.control_frames
         )
+        self.automatic_frames = getattr(
+            consumer, "monitor_automatic_frames", self.automatic_frames
+        )
+        self.has_types = bool(self.control_frames or self.automatic_frames)
         self.scope = scope  # a copy of ours that knows the route's arguments
         self.route_row = {
             "route": clean(route.name or str(route.pattern), 255),
@@ -309,6 +317,7 @@ class Recorder:
         was_open = self.opened and not self.ended
         self.leave_process()
         self.process, self.touched = process, False
+        self.heard_at = self.heard_at or self.opened_at  # nobody has come by this
         self.key, self.opened_at = time_ordered_uuid().hex, time_ns() // 1000
         self.begin()
         if not was_open:
@@ -395,6 +404,10 @@ class Recorder:
         capture = self.capture
         if not capture.counts or self.ended:
             return
+        kind = self._type(message) if self.has_types else None
+        is_automatic = kind is not None and kind in self.automatic_frames
+        if not is_automatic:
+            self.heard_at = self.active_at
         kept = keep(message, capture.limit)
         text, size, omission = (
             kept if self.rules.redact is None else self.redacted(kept)
@@ -406,9 +419,12 @@ class Recorder:
             process.touch(self)
         if not capture.events:
             return
-        if self.control_frames and not self.tracing and self._is_control(message):
+        if kind is not None and kind in self.control_frames and not self.tracing:
             return
-        self.handled = process.note_message(self._line(RECEIVE, text, size, omission))
+        line = self._line(RECEIVE, text, size, omission)
+        if is_automatic:
+            line.append(lines.AUTOMATIC)
+        self.handled = process.note_message(line)
         self.handled_message = message
         self.handed_at = perf_counter_ns()
 
@@ -554,6 +570,7 @@ class Recorder:
             "kind": kind,
             "id": self.key,
             "at": self.active_at,
+            "heard_at": self.heard_at,
             "counts": self.counts(),
             "took": (self.handled_seq, self.handler_us),
         }
@@ -564,17 +581,17 @@ class Recorder:
         """Messages in and out, bytes in and out, until now."""
         return self.messages_in, self.messages_out, self.bytes_in, self.bytes_out
 
-    def _is_control(self, message: dict[str, Any]) -> bool:
-        """Whether a message is one of those that the route only wants counted."""
+    def _type(self, message: dict[str, Any]) -> str | None:
+        """The `type` of a message that may be a control frame or an automatic one."""
         text = message.get("text") or ""
-        if len(text) > CONTROL_LIMIT:
-            return False
+        if len(text) > CONTROL_LIMIT or '"type"' not in text:
+            return None
         try:
             content = orjson.loads(text)
         except ValueError:
-            return False
+            return None
         kind = content.get("type") if isinstance(content, dict) else None
-        return isinstance(kind, str) and kind in self.control_frames
+        return kind if isinstance(kind, str) else None
 
     async def _close_for_the_application(self) -> None:
         """Close what an application left open when it returned.

@@ -197,10 +197,13 @@ async def test_a_question_that_failed_is_asked_again(
 
 
 async def test_members_are_told_only_of_changes(join, monkeypatch):
+    now = timezone.now()
     names = [["ana"], ["ana"], ["ana", "bruno"]]
     monkeypatch.setattr(Hub, "ROLL_PAUSE", 0)
     monkeypatch.setattr(
-        module.presence, "members", lambda *_: {"lobby": names.pop(0) if names else []}
+        module.presence,
+        "members",
+        lambda *_: {"lobby": dict.fromkeys(names.pop(0) if names else [], now)},
     )
     ana = await join()
 

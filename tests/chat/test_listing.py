@@ -3,6 +3,7 @@
 import pytest
 from asgiref.sync import sync_to_async
 from django.db import OperationalError
+from django.utils import timezone
 
 from chat.hub import Hub
 from chat.listing import Listing
@@ -88,7 +89,8 @@ async def test_the_list_says_who_is_in_a_room(join, look, design, monkeypatch):
     monkeypatch.setattr(presence, "members", lambda *_: dict(here))
     ana, _ = await look("ana")
 
-    here["design"] = [f"user{number}" for number in range(7)]
+    names = [f"user{number}" for number in range(7)]
+    here["design"] = dict.fromkeys(names, timezone.now())
 
     room = await hear_of(ana, "design", here_count=7)
     assert room["here"] == [f"user{number}" for number in range(5)]

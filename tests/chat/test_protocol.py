@@ -95,7 +95,7 @@ async def test_every_frame_of_a_client_is_understood(join, lobby_with, frame):
     answer |= dict.fromkeys(["edit", "delete"], "done")
 
     await ana.send_json_to(frame)
-    if frame.get("type") in ("seen", "typing"):  # which have no answer
+    if frame.get("type") in ("seen", "typing", "active"):  # which have no answer
         await ana.say("hola")
 
     assert await ana.hear(answer.get(frame.get("type"), "message"))

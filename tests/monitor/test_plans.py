@@ -66,6 +66,18 @@ def test_open_connections_are_found_by_an_index_of_their_own(connection, past, a
     assert "monitor_connection_open" in plan
 
 
+def test_the_last_connections_of_users_are_found_without_reading_all(connection, past):
+    def ask():
+        presence.last_seen("chat", list(range(300)))
+
+    last, unheard_of = plans(ask, "monitor_connection")
+
+    assert "monitor_connection_last" in last
+    assert "Sort" not in last
+    assert "TEMP B-TREE" not in last
+    assert "monitor_connection_open" in unheard_of
+
+
 def test_the_newest_actions_are_found_without_sorting_all(db):
     [plan] = plans(lambda: actions.query(OPERATOR), "monitor_action")
 

@@ -1,5 +1,6 @@
 import json
 import uuid
+from datetime import UTC, datetime, timedelta
 
 import orjson
 import pytest
@@ -7,7 +8,7 @@ from django.db import OperationalError, connection
 from django.utils import timezone
 
 from monitor.models import Connection, Event, Gap, Process
-from monitor.recording.lines import MESSAGE
+from monitor.recording.lines import AUTOMATIC, MESSAGE
 from monitor.recording.progress import Progress
 from monitor.recording.store import store
 
@@ -38,6 +39,16 @@ def message(seq, text="hi", omission="", took=(None, None), **more):
     values |= {"messages_out": 0, "bytes_out": 0}
     values |= dict(zip(("handled_seq", "handler_us"), took, strict=True))
     return orjson.dumps(list((values | more).values()))
+
+
+def automatic(seq):
+    """A line that tells of a message by which no person shows."""
+    return orjson.dumps([*orjson.loads(message(seq)), AUTOMATIC])
+
+
+def at(seq):
+    """The time of a line."""
+    return datetime.fromtimestamp(0, UTC) + timedelta(microseconds=MICROSECONDS + seq)
 
 
 CONNECTION = uuid.uuid4().hex
@@ -146,6 +157,36 @@ def test_counts_only_grow_and_the_first_end_stays():
     connection = Connection.objects.get()
     assert (connection.messages_in, connection.bytes_in) == (10, 100)
     assert (connection.cause, connection.close_code) == ("client", 1001)
+
+
+def heard_at():
+    return Connection.objects.get().heard_at
+
+
+def test_a_journal_tells_when_a_person_showed_last():
+    keep([OPEN, message(2), automatic(3), message(4, kind="send")])
+    assert heard_at() == at(2)
+
+    # Others come between, which only the connection has counted.
+    keep([line(5, "error", heard_at=MICROSECONDS + 4, detail="")], seq=4)
+    assert heard_at() == at(4)
+
+    keep([line(9, "disconnect", cause="client", code=1001, detail="")], seq=5)
+    assert heard_at() == at(4)
+
+
+def test_where_no_person_showed_none_is_told():
+    keep([OPEN, automatic(2), message(3, kind="send"), CLOSE])
+
+    assert heard_at() is None
+
+
+def test_a_sign_of_a_person_that_comes_late_takes_nothing_back():
+    keep([OPEN, message(2), message(5)])
+
+    keep([message(3)], seq=5)
+
+    assert heard_at() == at(5)
 
 
 def test_storing_tells_whether_connections_opened_or_closed():

@@ -1,49 +1,95 @@
-// Who is in the room.
+// Who is in the room, who of them is idle, and who belongs to it but is away.
+
+import { exact, relative, span } from "./times.js";
+
+const EVERY = 30_000; // ms between two looks at the clock
 
 export class Members {
   constructor(side, { user, count }) {
     this.side = side;
     this.list = side.querySelector("#members");
     this.note = side.querySelector("#members-note");
+    this.hereCount = side.querySelector("#here-count");
+    this.away = side.querySelector("#away");
     this.count = count;
     this.user = user;
+    setInterval(() => this.tellTimes(), EVERY);
   }
 
   /** Say that the names may be out of date, or why there are none, until some come. */
   lost(connecting) {
     if (!this.list.hasChildNodes()) {
       this.note.hidden = false;
-      this.note.textContent = connecting ? "Looking who is here…" : "Not connected.";
+      this.note.textContent = connecting ? gettext("Looking who is here…") : gettext("Not connected.");
       this.count.textContent = "";
       return;
     }
     this.side.classList.add("stale");
     this.note.hidden = false;
-    this.note.textContent = "Who was here when the connection was lost:";
+    this.note.textContent = gettext("Who was here when the connection was lost:");
   }
 
-  /** Show names; null if the server cannot know. */
-  show(names) {
+  /** Show names; null if the server cannot know. Since when some are idle, by name; and who is away. */
+  show({ members: names, idle = {}, away = [] }) {
     this.side.classList.remove("stale");
     this.note.hidden = Boolean(names?.length);
     this.note.textContent = names
-      ? "Nobody is listed yet."
-      : "Presence unavailable: the server does not record who is connected.";
-    this.count.textContent = names ? names.length : "";
-    this.list.replaceChildren(...(names ?? []).map((name) => this.member(name)));
+      ? gettext("Nobody is listed yet.")
+      : gettext("Presence unavailable: the server does not record who is connected.");
+    this.count.textContent = this.hereCount.textContent = names ? names.length : "";
+    this.list.replaceChildren(...(names ?? []).map((name) => this.member(name, idle[name])));
+    this.away.hidden = away.length === 0;
+    this.away.querySelector("ul").replaceChildren(...away.map((one) => this.absentee(one)));
+    this.tellTimes();
   }
 
-  member(name) {
-    const dot = document.createElement("span");
-    dot.className = "dot";
-    dot.ariaHidden = "true";
-    const label = document.createElement("span");
-    label.className = "cut";
-    label.title = name;
-    label.textContent = name === this.user ? `${name} (you)` : name;
-    const item = document.createElement("li");
-    item.className = "member";
-    item.append(dot, label);
-    return item;
+  member(name, idleSince) {
+    const title = name === this.user ? interpolate(gettext("%s (you)"), [name]) : name;
+    if (!idleSince) return entry("here", name, title);
+    return entry("idle", name, title, word(gettext("idle for"), "unseen"), time(idleSince));
   }
+
+  absentee({ user, seen_at: seenAt, elsewhere }) {
+    if (elsewhere) return entry("away", user, user, word(gettext("in another room")));
+    if (!seenAt) return entry("away", user, user, word(gettext("not seen yet")));
+    return entry("away", user, user, word(gettext("last seen"), "unseen"), time(seenAt));
+  }
+
+  tellTimes() {
+    for (const item of this.side.querySelectorAll(".member time")) {
+      const date = new Date(item.dateTime);
+      item.textContent = item.closest(".member").dataset.state === "idle" ? span(date) : relative(date);
+    }
+  }
+}
+
+/** A member; the dot has a shape for each state. */
+function entry(state, name, title, ...facts) {
+  const dot = document.createElement("span");
+  dot.className = "dot";
+  dot.ariaHidden = "true";
+  const label = word(title, "cut");
+  label.title = name;
+  const item = document.createElement("li");
+  item.className = "member";
+  item.dataset.state = state;
+  item.append(dot, label);
+  // With spaces between them, for those who hear it.
+  for (const fact of facts) item.append(" ", fact);
+  return item;
+}
+
+function word(text, className = "fact") {
+  const element = document.createElement("span");
+  element.className = className;
+  element.textContent = text;
+  return element;
+}
+
+function time(text) {
+  const element = document.createElement("time");
+  element.className = "fact";
+  element.dateTime = text;
+  element.title = exact(new Date(text));
+  return element;
 }

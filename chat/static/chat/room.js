@@ -1,5 +1,6 @@
 // A room: what comes over its socket, and where it goes.
 
+import { Activity } from "./activity.js";
 import { Changes } from "./changes.js";
 import { Composer } from "./composer.js";
 import { setUpDrawers } from "./drawers.js";
@@ -45,6 +46,7 @@ const search = new Search(find("search"), find("search-button"), {
 const members = new Members(find("members-side"), { user, count: find("member-count") });
 const facts = new Facts(find("my-connection"), () => socket.send({ type: "whoami" }));
 const status = new Status({ pill: find("state"), notice: find("notice"), retry: () => socket.retry() });
+new Activity(() => socket.send({ type: "active" }));
 const typing = new Typing(find("typing"), () => socket.send({ type: "typing" }));
 const outbox = new Outbox({
   list: find("pending"),
@@ -129,7 +131,7 @@ const handlers = {
     else outbox.acked(clientId);
   },
   notice: (frame) => showNotice(find("staff-notice"), frame.text),
-  members: (frame) => members.show(frame.members),
+  members: (frame) => members.show(frame),
   whoami: ({ scope }) => facts.show(scope),
   found: (frame) => search.found(frame),
   error(frame) {

@@ -25,6 +25,14 @@ export function relative(date, now = new Date()) {
   return gettext("just now");
 }
 
+/** How long ago, in the largest unit: "5 min". */
+export function span(date, now = new Date()) {
+  const seconds = Math.max(0, (now - date) / 1000);
+  const [unit, length] = UNITS.find(([, length]) => seconds >= length) ?? UNITS.at(-1);
+  const number = Math.floor(seconds / length);
+  return number.toLocaleString(undefined, { style: "unit", unit, unitDisplay: "short" });
+}
+
 // What was set to two weeks is "in 14 days" a second later; what is past has to be whole.
 const whole = (count) => (count > 0 ? Math.round(count) : Math.trunc(count));
 
