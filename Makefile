@@ -2,7 +2,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: run cluster test soak bench lint format clean
+.PHONY: run cluster test soak bench lint format words clean
 
 run: $(VENV)/.installed
 	@$(BIN)/python manage.py up
@@ -31,6 +31,14 @@ lint: $(VENV)/.installed-dev
 format: $(VENV)/.installed-dev
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+# After texts have changed: brings the catalogues up to date; then translate what is
+# new in */locale/*/LC_MESSAGES/*.po, and type it again. Needs gettext.
+NOT_OURS := $(foreach name,monitor tests docs var .venv node_modules,--ignore $(name))
+words: $(VENV)/.installed
+	@for domain in django djangojs; do \
+	  $(BIN)/python manage.py makemessages -l es -d $$domain $(NOT_OURS) --no-location --no-obsolete; \
+	done && $(BIN)/python manage.py compilemessages -l es --ignore $(VENV)
 
 clean:
 	rm -rf $(VENV)

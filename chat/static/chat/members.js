@@ -44,15 +44,15 @@ export class Members {
   }
 
   member(name, idleSince) {
-    const title = name === this.user ? interpolate(gettext("%s (you)"), [name]) : name;
-    if (!idleSince) return entry("here", name, title);
-    return entry("idle", name, title, word(gettext("idle for"), "unseen"), time(idleSince));
+    if (name === this.user) return entry("here", name, interpolate(gettext("%s (you)"), [name]));
+    if (!idleSince) return entry("here", name, name, way(name));
+    return entry("idle", name, name, word(gettext("idle for"), "unseen"), time(idleSince), way(name));
   }
 
   absentee({ user, seen_at: seenAt, elsewhere }) {
-    if (elsewhere) return entry("away", user, user, word(gettext("in another room")));
-    if (!seenAt) return entry("away", user, user, word(gettext("not seen yet")));
-    return entry("away", user, user, word(gettext("last seen"), "unseen"), time(seenAt));
+    if (elsewhere) return entry("away", user, user, word(gettext("in another room")), way(user));
+    if (!seenAt) return entry("away", user, user, word(gettext("not seen yet")), way(user));
+    return entry("away", user, user, word(gettext("last seen"), "unseen"), time(seenAt), way(user));
   }
 
   tellTimes() {
@@ -77,6 +77,18 @@ function entry(state, name, title, ...facts) {
   // With spaces between them, for those who hear it.
   for (const fact of facts) item.append(" ", fact);
   return item;
+}
+
+/** A button that opens the conversation with somebody. */
+function way(name) {
+  const element = document.createElement("button");
+  element.className = "way quiet";
+  element.setAttribute("form", "direct");
+  element.name = "user";
+  element.value = name;
+  element.textContent = "@";
+  element.title = element.ariaLabel = interpolate(gettext("Message to %s alone"), [name]);
+  return element;
 }
 
 function word(text, className = "fact") {

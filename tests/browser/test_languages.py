@@ -1,0 +1,45 @@
+"""Whoever has a Spanish browser chats in Spanish, beside one who has an English one."""
+
+import pytest
+from playwright.sync_api import expect
+
+from .pages import message, say
+
+
+@pytest.fixture
+def ana(page_of):
+    page = page_of("ana", locale="es-ES")
+    page.goto("/rooms/lobby/")
+    expect(page.get_by_role("status").first).to_have_text("conectado")
+    return page
+
+
+def test_two_languages_in_one_room(ana, page_of):
+    bruno = page_of("bruno", locale="en-GB")
+    bruno.goto("/rooms/lobby/")
+    expect(bruno.get_by_role("status").first).to_have_text("connected")
+
+    field = ana.get_by_role("textbox", name="Mensaje para # lobby")
+    field.press_sequentially("¿qué tal?")
+    expect(bruno.get_by_text("ana is typing…")).to_be_visible()
+    ana.keyboard.press("Enter")
+    expect(message(bruno, "¿qué tal?").last).to_be_visible()
+    say(bruno, "fine")
+    expect(message(ana, "fine").last).to_be_visible()
+
+    message(ana, "¿qué tal?").last.hover()
+    ana.get_by_role("button", name="Borrar el mensaje de ana").last.click()
+    ana.get_by_role("dialog").get_by_role("button", name="Borrar").click()
+    expect(message(ana, "Este mensaje se ha borrado.").last).to_be_visible()
+    expect(message(bruno, "This message was deleted.").last).to_be_visible()
+
+
+def test_what_the_server_says_is_in_the_language_of_each(ana, page_of, server):
+    ana.get_by_role("button", name="Salir").click()
+    expect(ana.get_by_role("heading", level=1)).to_have_text("Entrar")
+
+    ana.get_by_label("Nombre de usuario").fill("ana")
+    ana.get_by_label("Contraseña").fill("no es esta")
+    ana.get_by_role("button", name="Entrar").click()
+
+    expect(ana.get_by_role("alert")).to_contain_text("contraseña correctos")
