@@ -119,7 +119,12 @@ def place_of(content):
             'Say one of "before", "after" and "around", the number of a message.'
         )
         raise Refused("bad-place", detail)
-    return places[0], number_of(content, places[0])
+    (where,) = places
+    least = 0 if where == "after" else 1
+    if type(content[where]) is int and least <= content[where] < SEQ_LIMIT:
+        return where, content[where]
+    detail = _('"%(key)s" must be the number of a message.')
+    raise Refused("bad-place", detail % {"key": where})
 
 
 def query_of(content):
@@ -136,14 +141,8 @@ def query_of(content):
 
 def before_of(content):
     """Return the number before which messages are wanted; any, if none is said."""
-    return number_of(content, "before") if "before" in content else SEQ_LIMIT - 1
-
-
-def number_of(content, key):
-    """Return the number of a message."""
-    value = content[key]
-    least = 0 if key == "after" else 1
-    if type(value) is int and least <= value < SEQ_LIMIT:
+    value = content.get("before", SEQ_LIMIT - 1)
+    if type(value) is int and 0 < value < SEQ_LIMIT:
         return value
-    detail = _('"%(key)s" must be the number of a message.')
-    raise Refused(f"bad-{key}", detail % {"key": key})
+    detail = _('"before" must be the number of a message.')
+    raise Refused("bad-before", detail)

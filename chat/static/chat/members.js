@@ -44,15 +44,20 @@ export class Members {
   }
 
   member(name, idleSince) {
-    if (name === this.user) return entry("here", name, interpolate(gettext("%s (you)"), [name]));
-    if (!idleSince) return entry("here", name, name, way(name));
-    return entry("idle", name, name, word(gettext("idle for"), "unseen"), time(idleSince), way(name));
+    const isOther = name !== this.user;
+    const title = isOther ? name : interpolate(gettext("%s (you)"), [name]);
+    const facts = idleSince ? [word(gettext("idle for"), "unseen"), time(idleSince)] : [];
+    const item = entry(idleSince ? "idle" : "here", name, title, ...facts);
+    if (isOther) item.append(way(name));
+    return item;
   }
 
   absentee({ user, seen_at: seenAt, elsewhere }) {
-    if (elsewhere) return entry("away", user, user, word(gettext("in another room")), way(user));
-    if (!seenAt) return entry("away", user, user, word(gettext("not seen yet")), way(user));
-    return entry("away", user, user, word(gettext("last seen"), "unseen"), time(seenAt), way(user));
+    const facts = [word(elsewhere ? gettext("in another room") : gettext("not seen yet"))];
+    if (seenAt) facts.splice(0, 1, word(gettext("last seen"), "unseen"), time(seenAt));
+    const item = entry("away", user, user, ...facts);
+    item.append(way(user));
+    return item;
   }
 
   tellTimes() {
@@ -86,7 +91,6 @@ function way(name) {
   element.setAttribute("form", "direct");
   element.name = "user";
   element.value = name;
-  element.textContent = "@";
   element.title = element.ariaLabel = interpolate(gettext("Message to %s alone"), [name]);
   return element;
 }
