@@ -3,7 +3,7 @@
 import asyncio
 import time
 
-from asgiref.sync import sync_to_async
+from channels.db import database_sync_to_async
 from django.conf import settings
 
 from .people import log_in
@@ -57,7 +57,7 @@ class Person:
         await asyncio.sleep(self.random.uniform(0, ARRIVAL))
         while True:
             if not self.key:
-                self.keys[self.user] = await sync_to_async(log_in)(self.user)
+                self.keys[self.user] = await database_sync_to_async(log_in)(self.user)
             self.is_shut_out = False
             self.sent_away.clear()
             self.come()

@@ -27,6 +27,8 @@ def conversations(people, rooms):
 class Pace:
     """Says when the next message is due, so many a second on average."""
 
+    ARREARS = 5  # messages
+
     def __init__(self, rate, random):
         self.rate = rate
         self.random = random
@@ -34,8 +36,8 @@ class Pace:
 
     async def turn(self):
         """Wait for one's turn."""
-        # Who was held up catches up a little, and then lets it be.
-        earliest = time.monotonic() - 1 / self.rate
+        # What was held up is caught up with, but not a long time of it all at once.
+        earliest = time.monotonic() - self.ARREARS / self.rate
         self.next_at = max(self.next_at, earliest)
         self.next_at += self.random.expovariate(self.rate)
         await asyncio.sleep(self.next_at - time.monotonic())

@@ -84,6 +84,7 @@ class Command(BaseCommand):
         site, places = url or Site(default_url()), open_places()
         check_rate(rate, people, len(places))
         with sessions(people) as keys:
+            connection.close()  # it would only grow old
             traffic = Traffic(site, keys, places, rate)
             with suppress(asyncio.CancelledError):
                 asyncio.run(self.run(traffic, minutes, tethered))
