@@ -5,13 +5,11 @@ import sys
 
 from django.conf import settings
 
-END_WITHIN = 4.0  # seconds; the server has 9.5 in all
+END_WITHIN = 3.0  # seconds; a server has six for all its farewells
 
 
 class Companion:
     """`manage.py demo` for a server that listens on `url`."""
-
-    is_asked = False  # to end
 
     def __init__(self, url):
         command = [sys.executable, str(settings.BASE_DIR / "manage.py"), "demo"]
@@ -21,15 +19,9 @@ class Companion:
             start_new_session=True,  # Ctrl-C is for the server, which passes it on
         )
 
-    def stop(self):
-        """Ask it to end, once: a second time would cut its end short."""
-        if not self.is_asked:
-            self.is_asked = True
-            self.process.terminate()
-
-    def finish(self):
-        """See to it that it has ended."""
-        self.stop()
+    def end(self):
+        """Have it end, and wait until it has."""
+        self.process.terminate()
         try:
             self.process.communicate(timeout=END_WITHIN)
         except subprocess.TimeoutExpired:

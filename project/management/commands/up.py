@@ -1,5 +1,6 @@
 """`manage.py up`: everything that a start needs, then the server."""
 
+import asyncio
 import os
 from importlib import import_module
 
@@ -73,13 +74,13 @@ class Command(BaseCommand):
         companion = Companion(url_of(*listener.getsockname()[:2]))
 
         async def send_away_and_say_goodbye():
-            companion.stop()
+            await asyncio.to_thread(companion.end)
             await say_goodbye()
 
         try:
             server.run(listener, application, send_away_and_say_goodbye)
         finally:
-            companion.finish()
+            companion.end()
 
     def introduce(self, address, password):
         self.stdout.write(f"Channelscope on {settings.SERVER}: {address}/")
