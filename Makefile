@@ -4,6 +4,7 @@ BIN := $(VENV)/bin
 
 .PHONY: run cluster test soak bench lint format words clean
 
+# DEMO=1 fills the rooms, and has simulated people talk.
 run: $(VENV)/.installed
 	@$(BIN)/python manage.py up
 

@@ -40,6 +40,7 @@ SECRET_KEY = env.str("SECRET_KEY", default="") or kept_secret(DATA_DIR / "secret
 LOOPBACK = ["localhost", "127.0.0.1", "[::1]"]
 ALLOWED_HOSTS = env.list("ALLOWED_HOSTS", default=[]) or LOOPBACK
 DEMO_PASSWORD = env.str("DEMO_PASSWORD", default="")
+DEMO = switch("DEMO", default=False)
 
 # Applications ----------------------------------------------------------------------
 

@@ -1,5 +1,6 @@
 """`manage.py up`: everything that a start needs, then the server."""
 
+import asyncio
 import os
 from importlib import import_module
 
@@ -17,6 +18,10 @@ from chat.reading import marker
 from monitor.processes.local import local_process
 from project import demo, installation
 from project.asgi import application, login
+from project.simulation.companion import Companion
+from project.simulation.history import fill
+from project.simulation.people import FILLING, people
+from project.simulation.site import url_of
 
 RESTARTS = 4012
 REASON = _("The server restarts.")
@@ -41,13 +46,18 @@ class Command(BaseCommand):
         with installation.one_at_a_time():
             call_command("migrate", verbosity=0, interactive=False)
             password = demo.make_accounts()
+            if settings.DEMO:
+                fill(people(FILLING))
         if settings.MONITOR_ENABLED:
             self.recover()
         self.introduce(installation.address(listener), password)
         # The threads have connections of their own; this one would only grow old.
         connections.close_all()
         server = import_module(f"project.servers.{settings.SERVER}")
-        server.run(listener, application, say_goodbye)
+        if settings.DEMO:
+            self.serve_with_demo(server, listener)
+        else:
+            server.run(listener, application, say_goodbye)
         self.finish()
         if lock is not None:
             lock.close()
@@ -59,6 +69,19 @@ class Command(BaseCommand):
             self.stdout.write(f"Took over from {taken_over} process(es) that died.")
         process.start()
 
+    def serve_with_demo(self, server, listener):
+        """Serve while simulated people are there, who go first."""
+        companion = Companion(url_of(*listener.getsockname()[:2]))
+
+        async def send_away_and_say_goodbye():
+            await asyncio.to_thread(companion.end)
+            await say_goodbye()
+
+        try:
+            server.run(listener, application, send_away_and_say_goodbye)
+        finally:
+            companion.end()
+
     def introduce(self, address, password):
         self.stdout.write(f"Channelscope on {settings.SERVER}: {address}/")
         self.stdout.write(f"Dashboard: {address}/admin/monitor/live/")
@@ -66,6 +89,8 @@ class Command(BaseCommand):
             self.stdout.write(f"Demo logins, password {password}")
             for name, role in demo.ACCOUNTS.items():
                 self.stdout.write(f"  {name:<6} {role}")
+        if settings.DEMO:
+            self.stdout.write("Demo: simulated people talk until the server stops.")
         if not settings.MONITOR_ENABLED:
             self.stdout.write("Nothing is recorded: MONITOR_ENABLED is false.")
         self.stdout.write("Stop with Ctrl-C.")
