@@ -9,7 +9,7 @@ import sys
 
 from ..server import ROOT
 from ..services import postgres_program
-from . import crowd, drain, echo, joins, journeys, memory, report, rooms
+from . import crowd, drain, echo, histories, joins, journeys, memory, report, rooms
 
 PARTS = {
     "echo": echo,
@@ -18,12 +18,14 @@ PARTS = {
     "journeys": journeys,
     "rooms": rooms,
     "joins": joins,
+    "histories": histories,
     "crowd": crowd,
 }
 DOCS = ROOT / "docs"
 NEEDED = {
     "drain": ("postgresql", lambda: postgres_program("initdb")),
     "crowd": ("redis-server", lambda: shutil.which("redis-server")),
+    "histories": ("chromium", lambda: shutil.which("chromium")),
     "journeys": ("chromium", lambda: shutil.which("chromium")),
 }
 

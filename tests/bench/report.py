@@ -11,7 +11,7 @@ from importlib import metadata
 from pathlib import Path
 
 from ..services import postgres_program
-from . import drain, echo, joins, memory, rooms, targets
+from . import drain, echo, histories, joins, memory, rooms, targets
 from .load import TEXT_SIZE
 
 PACKAGES = (
@@ -33,6 +33,11 @@ CHAT = """\
 
 What chatting costs, measured side by side: `make bench ONLY="rooms joins"` makes this
 page anew. How it is measured stands on the page about [recording](benchmarks.md).
+"""
+HISTORIES = """\
+# Benchmarks of long histories
+
+What a room with many messages costs: `make bench ONLY=histories` makes this page anew.
 """
 CHATS = """\
 | application | |
@@ -316,6 +321,39 @@ handshake); medians, and the slowest of them. One round.
 """
 
 
+def histories_section(results):
+    """What a long history costs."""
+    asked, (frames, before, after, rows) = results
+    lines = [
+        [
+            f"{name}, {database}",
+            spread([many for many, _ in pairs], 1),
+            spread([few for _, few in pairs], 1),
+            spread([many / few for many, few in pairs], 2),
+        ]
+        for (database, name), pairs in asked.items()
+    ]
+    head = ["question, database", "ms", "ms, room of 50", "ratio"]
+    slow = sum(frame > 50 for frame in frames)
+    return f"""\
+## A long history
+
+A room of {histories.MANY:,} messages beside one of {histories.FEW}, asked in turns on
+daphne; medians of {histories.ASKED} for each round, the network of one machine and the
+client included. `join` is from the TCP connection to the history, `history` a page from
+the middle; a search looks for a text that every message has, one, or none.
+
+{table(head, lines)}
+
+Scrolling back through {histories.SCROLLED:,} messages in headless Chromium,
+{histories.WHEEL:,} px in each frame: {len(frames):,} frames, the median
+{statistics.median(frames):.1f} ms, the longest {max(frames):.0f} ms, {slow} longer than
+50 ms. The page has {rows} rows of messages in the end; its heap went from
+{before[0] / 1e6:.1f} to {after[0] / 1e6:.1f} MB, its nodes from {before[1]:,.0f} to
+{after[1]:,.0f}.
+"""
+
+
 @dataclass
 class Page:
     """One page of the documentation."""
@@ -357,5 +395,10 @@ PAGES = {
         CHAT,
         {"rooms": rooms_section, "joins": joins_section},
         {"rooms": targets.of_rooms, "joins": targets.of_joins},
+    ),
+    "benchmarks-histories.md": Page(
+        HISTORIES,
+        {"histories": histories_section},
+        {"histories": targets.of_histories},
     ),
 }

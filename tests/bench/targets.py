@@ -177,3 +177,28 @@ def of_crowd(kind, outcome):
         ("connections to PostgreSQL", 30, "", outcome.connections),
     ):
         yield Target(f"{kind}: {name}", bound, unit, [figure], at_most=True)
+
+
+def of_histories(results):
+    """What a room of many messages may cost, and how smoothly it scrolls."""
+    asked, (frames, before, after, _) = results
+    for (database, name), pairs in asked.items():
+        if name in ("page", "join"):
+            yield Target(
+                f"{name} of a long history, {database}",
+                100,
+                "ms",
+                [many for many, _ in pairs],
+                at_most=True,
+            )
+    yield Target(
+        "longest frame while scrolling back", 100, "ms", [max(frames)], at_most=True
+    )
+    for name, one, other in zip(("heap", "nodes"), before, after, strict=True):
+        yield Target(
+            f"{name} after scrolling back, to before",
+            1.5,
+            "×",
+            [other / one],
+            at_most=True,
+        )
