@@ -272,3 +272,16 @@ def test_every_dialogue_can_be_played(place):
                 assert 0 < len(line.text) <= 4000
                 spoken.add(line.role)
             assert line.role in spoken, "edits what was never said"
+
+
+async def test_sigterm_ends_it_also_while_there_is_no_server(daphne):
+    daphne.start()
+    with traffic(daphne, "--people", "4") as process:
+        await until(lambda: daphne.rows(LIVE)[0][0] > 1)
+        await asyncio.to_thread(daphne.stop)
+
+        process.send_signal(signal.SIGTERM)
+        said, _ = await asyncio.to_thread(process.communicate, timeout=10)
+
+    assert process.returncode == 0, said
+    assert "Traceback" not in said
