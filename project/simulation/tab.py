@@ -8,7 +8,9 @@ import uuid
 import websockets
 
 from .backoff import pause
+from .site import CLOSE_WITHIN
 
+FAILURES = (OSError, TimeoutError, websockets.WebSocketException)
 GOING_AWAY = 1001  # what browsers say when a page is closed
 ANSWER_WITHIN = 15.0  # seconds
 TYPING_INTERVAL = 3.0  # seconds between two signs of it
@@ -111,14 +113,16 @@ class Tab:
         """Connect and listen, until that ends; return the close code, if any."""
         self.socket, self.farewell = None, {}
         path = f"/ws/chat/{self.slug}/"
+        connecting = self.person.site.connect(path, self.person.key)
+        opening = asyncio.ensure_future(connecting)
         try:
-            async with self.person.site.connect(path, self.person.key) as self.socket:
-                try:
-                    async for text in self.socket:
-                        self._hear(json.loads(text))
-                finally:
-                    await self.socket.close(GOING_AWAY)
-        except (OSError, TimeoutError, websockets.WebSocketException):
+            try:
+                self.socket = await asyncio.shield(opening)
+                async for text in self.socket:
+                    self._hear(json.loads(text))
+            finally:
+                await self._take_leave(opening)
+        except FAILURES:
             pass
         finally:
             self.joined.clear()
@@ -126,6 +130,14 @@ class Tab:
                 self._settle(key, LOST)
         code = self.socket and self.socket.close_code
         return self.farewell.get("code", code)
+
+    async def _take_leave(self, opening):
+        """Close, also what is only about to open: half a handshake, cut off, would look
+        like a connection that was lost."""
+        with contextlib.suppress(*FAILURES):
+            async with asyncio.timeout(CLOSE_WITHIN):
+                socket = await opening
+            await socket.close(GOING_AWAY)
 
     def _hear(self, frame):
         match frame["type"]:

@@ -98,7 +98,9 @@ def test_it_fills_the_rooms_once_and_without_gaps(daphne):
     for slug, last_seq, last_rev, count, rev, changes in rooms:
         assert (last_seq, last_rev) == (count, count + changes), slug
         assert rev <= last_rev
-    assert sum(changes for *_, changes in rooms) > 1
+    for change in ("edited_at", "deleted_at"):
+        changed = f"SELECT count(*) FROM chat_message WHERE {change} IS NOT NULL"
+        assert daphne.rows(changed)[0][0], change
     assert in_order == sorted(in_order, key=lambda row: (row[0], row[2]))
     days = "SELECT count(DISTINCT substr(sent_at, 1, 10)) FROM chat_message"
     assert daphne.rows(days)[0][0] >= 4
@@ -272,3 +274,16 @@ def test_every_dialogue_can_be_played(place):
                 assert 0 < len(line.text) <= 4000
                 spoken.add(line.role)
             assert line.role in spoken, "edits what was never said"
+
+
+async def test_sigterm_ends_it_also_while_there_is_no_server(daphne):
+    daphne.start()
+    with traffic(daphne, "--people", "4") as process:
+        await until(lambda: daphne.rows(LIVE)[0][0] > 1)
+        await asyncio.to_thread(daphne.stop)
+
+        process.send_signal(signal.SIGTERM)
+        said, _ = await asyncio.to_thread(process.communicate, timeout=10)
+
+    assert process.returncode == 0, said
+    assert "Traceback" not in said
