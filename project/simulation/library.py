@@ -1,7 +1,8 @@
 """The dialogues that simulated people have, from a file for each room.
 
 A file begins with what the room is: `name`, `language`, `hours` of the day at which
-people talk there. Dialogues follow, with a blank line before each:
+people talk there, and its `kind` if it is not open to all. Dialogues follow, with a
+blank line before each:
 
     A: which font do we use?
     B: the same as always, @A; $C knows since %minutes% minutes
@@ -55,6 +56,7 @@ class Place(NamedTuple):
     language: str
     hours: tuple  # of the day, from and to
     dialogues: tuple
+    kind: str = "open"
 
 
 class Cast:

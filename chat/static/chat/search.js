@@ -69,7 +69,7 @@ export class Search {
     this.oldest = messages.at(-1)?.seq;
     this.more.hidden = !more;
     const count = this.list.childElementCount;
-    const words = ngettext("%s message, the newest first", "%s messages, the newest first", count);
+    const words = ngettext("%s message", "%s messages, the newest first", count);
     this.note.textContent = count ? interpolate(words, [more ? `${count}+` : count]) : interpolate(gettext("Nothing here has “%s” in it. Try another word."), [text]);
     if (first) this.list.children[first]?.querySelector("button").focus();
   }
