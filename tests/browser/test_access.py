@@ -79,6 +79,40 @@ def test_the_list_of_rooms(ana):
     assert findings(ana) == []
 
 
+def test_a_room_is_used_by_the_keyboard_alone(page_of):
+    page = page_of("ana")
+    enter(page)
+    press = page.keyboard.press
+
+    skip = page.get_by_role("link", name="Skip to the message field")
+    skip.focus()
+    expect(skip).to_be_in_viewport()
+    press("Enter")
+    expect(page.get_by_role("textbox", name="Message to")).to_be_focused()
+    page.keyboard.type("by keyboard")
+    press("Enter")
+    expect(message(page, "by keyboard").last).to_be_visible()
+
+    delete = page.get_by_role("button", name="Delete the message of ana").last
+    press("Shift+Tab")
+    expect(delete).to_be_focused()
+    expect(delete).to_be_in_viewport()
+    assert (
+        delete.evaluate("element => getComputedStyle(element).outlineStyle") != "none"
+    )
+    press("Enter")
+    dialog = page.get_by_role("dialog", name="Delete this message?")
+    expect(dialog.get_by_role("button", name="Keep it")).to_be_focused()
+    press("Escape")
+    expect(dialog).to_be_hidden()
+    expect(delete).to_be_focused()
+
+    press("Control+k")
+    expect(page.get_by_role("searchbox")).to_be_focused()
+    press("Escape")
+    expect(page.get_by_role("button", name="Search in this room")).to_be_focused()
+
+
 @pytest.mark.parametrize("address", ["/login/", "/rooms/none/"])
 def test_pages_before_and_beside_the_rooms(page_of, tolerate, address):
     tolerate.append(r"404")

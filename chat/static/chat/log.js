@@ -16,7 +16,7 @@ const EDGE = 48; // px from the end that count as being there
  */
 export class Log {
   /**
-   * `ways(message)`: names and actions of what `user` can do with a message. `toEnd()`
+   * `ways(message)`: kind, name and action of what `user` can do with a message. `toEnd()`
    * loads the newest messages; `onRead(seq)` hears up to where all is read.
    */
   constructor(scroller, user, { ways, toEnd, onRead }) {
@@ -283,7 +283,7 @@ export class Log {
     if (ways.length) {
       const bar = document.createElement("div");
       bar.className = "ways";
-      bar.append(...ways.map(([name, action]) => wayElement(name, message, action)));
+      bar.append(...ways.map((way) => wayElement(message, ...way)));
       element.append(bar);
       // Where nothing hovers, a tap shows them.
       element.addEventListener("click", () => element.classList.toggle("chosen"));

@@ -54,11 +54,12 @@ export function head({ element, user, date }, opens) {
 }
 
 /** A button that does something with a message. */
-export function wayElement(name, { user, date }, action) {
+export function wayElement({ user, date }, kind, name, action) {
   const element = button(name, (event) => {
     event.stopPropagation();
     action();
   });
+  element.dataset.way = kind;
   element.ariaLabel = interpolate(gettext("%s the message of %s, %s"), [name, user, clock(date)]);
   return element;
 }

@@ -27,8 +27,8 @@ const socket = new Socket(`/ws/chat/${slug}/`);
 const log = new Log(find("log"), user, {
   ways(message) {
     const own = message.user === user;
-    const ways = own ? [[gettext("Edit"), () => edit(message)]] : [];
-    return own || staff ? [...ways, [gettext("Delete"), () => remove(message)]] : ways;
+    const ways = own ? [["edit", gettext("Edit"), () => edit(message)]] : [];
+    return own || staff ? [...ways, ["delete", gettext("Delete"), () => remove(message)]] : ways;
   },
   toEnd: () => history.toEnd(),
   onRead(seq) {

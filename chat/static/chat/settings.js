@@ -5,6 +5,7 @@ const find = (id) => document.getElementById(id);
 /** Show what the server says of the room. A direct one is called by the other's name. */
 export function showRoom(kind, { name, archived }, composer) {
   find("archived").hidden = !archived;
+  find("log").classList.toggle("archived", archived);
   composer.close(archived);
   if (kind === "direct") return;
   find("room-name").textContent = name;
