@@ -1,5 +1,6 @@
 """The real server as a subprocess, with an empty environment and data of its own."""
 
+import contextlib
 import http.client
 import http.cookies
 import os
@@ -108,11 +109,11 @@ class Server:
     def request(self, method, path, body=None, headers=None):
         """Make one request and read the response whole, into `response.text`."""
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=10)
-        connection.request(method, path, body, headers or {})
-        response = connection.getresponse()
-        response.text = response.read().decode()
-        connection.close()
-        return response
+        with contextlib.closing(connection):
+            connection.request(method, path, body, headers or {})
+            response = connection.getresponse()
+            response.text = response.read().decode()
+            return response
 
     def get(self, path, user=None):
         """GET a page, as a logged-in user if one is named."""
