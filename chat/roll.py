@@ -17,7 +17,7 @@ ROUTE = "chat"
 IDLE_AFTER = 5 * 60.0  # seconds in which no person showed
 SHOWN = 50  # of those who are away from a room
 LOOKED_UP = 200  # of them; who has read furthest was there last, mostly
-KEPT = 5 * 60.0  # seconds; heals what nobody told of
+KEPT = 60.0  # seconds; heals what nobody told of, such as a visit of a moment
 AT_ONCE = 20  # rooms that are asked for together
 
 
