@@ -61,7 +61,7 @@ async def roll_with(socket, **expected):
 
 async def row_of(name):
     """The connection of a user, once it is recorded."""
-    rows = Connection.objects.filter(username=name)
+    rows = Connection.objects.filter(username=name, accepted_at__isnull=False)
     return await until(rows.afirst)
 
 
