@@ -44,12 +44,13 @@ def test_a_connection_its_message_and_its_end_show_without_reloading(page_of, ro
     row = live_rows(olga, path)
     expect(row).to_have_count(1)
     expect(row.get_by_role("link", name="ana")).to_be_visible()
-    expect(row.locator("td.in")).to_have_text("1")  # what the page has seen
+    # What the page has seen, and that it wants the list of rooms.
+    expect(row.locator("td.in")).to_have_text("2")
     say(ana, "does anybody read this?")
     expect(message(ana, "does anybody read this?")).to_have_count(1)
 
     expect(feed_rows(olga, "does anybody read this?")).to_have_count(1)
-    expect(row.locator("td.in")).to_have_text(re.compile("[2-9]"))
+    expect(row.locator("td.in")).to_have_text(re.compile("[3-9]"))
     expect(row.locator("td.state")).to_have_text("● live")
     ana.close()
     expect(row).to_have_count(0)
