@@ -52,7 +52,9 @@ class ChatSocket(AsyncWebsocketConsumer):
 
     member = None
     counted = None  # the user and the host, once they are counted
-    monitor_control_frames = frozenset({"seen", "typing", "read", "active"})
+    monitor_control_frames = frozenset(  # counted, not kept
+        {"seen", "typing", "read", "active", "rooms"}
+    )
     monitor_automatic_frames = frozenset(  # an open page sends them by itself
         {"seen", "read", "resume", "rooms", "whoami"}
     )
