@@ -332,10 +332,11 @@ class MessageQuerySet(models.QuerySet):
         candidates = self.filter(room_id=room_id).order_by("-seq")
         candidates = candidates.filter(_may_contain(text))
         wanted, found = text.lower(), []
+        size = limit + 1 if text.isascii() else self.NEWS
         while len(found) <= limit:
-            some = list(candidates.filter(seq__lt=before)[: limit + 1])
+            some = list(candidates.filter(seq__lt=before)[:size])
             found += [message for message in some if wanted in message.text.lower()]
-            if len(some) <= limit:
+            if len(some) < size:
                 break
             before = some[-1].seq
         return found[:limit], len(found) > limit

@@ -20,6 +20,7 @@ export class History {
 
   /** The connection went: the next history is that of joining again. */
   lost() {
+    if (this.asked === END || this.asked?.around) this.wanted = this.asked;
     this.joined = false;
     this.asked = null;
     this.told = undefined;
@@ -46,15 +47,22 @@ export class History {
       this.tell();
       return this.ask({ type: "resume", after: this.rev });
     }
-    if (rev !== this.rev) this.log.showEnd(messages, more);
+    if (rev !== this.rev) this.begin(messages, more);
     this.rev = rev;
     this.tell();
+  }
+
+  /** Show the newest messages; but who reads older ones goes on there. */
+  begin(messages, more) {
+    const { following, middle } = this.log;
+    if (following || middle === undefined) this.log.showEnd(messages, more);
+    else this.wanted ??= { type: "history", around: middle, stays: true };
   }
 
   show({ messages, more, newer }, asked) {
     const { log } = this;
     if (asked === END) log.showEnd(messages, more);
-    else if (asked?.around) log.showAround(asked.around, messages, more, newer);
+    else if (asked?.around) log.showAround(asked.around, messages, more, newer, !asked.stays);
     else if (asked?.before) log.addOlder(messages, more);
     else if (asked?.after) log.addNewer(messages, newer);
   }

@@ -29,7 +29,7 @@ export class Log {
     this.start = scroller.querySelector("#log-start");
     this.button = document.querySelector("#to-newest");
     this.messages = []; // by seq
-    this.heard = []; // changes beyond the window, the last ones
+    this.heard = []; // changes beyond the window; pages on their way may be older
     this.latest = 0; // the highest number that was heard of
     this.unread = 0;
     this.unreadFrom = undefined; // the first message that was not read
@@ -64,6 +64,7 @@ export class Log {
   addOlder(messages, more) {
     this.keepingPlace(() => {
       for (const message of messages) this.insert(message);
+      this.catchUp();
       this.tellMore(more);
     });
     this.letGo("pop");
@@ -73,20 +74,29 @@ export class Log {
   addNewer(messages, newer) {
     this.newer = newer;
     for (const message of messages) this.insert(message);
-    if (!newer) this.catchUp();
+    this.catchUp();
     this.keepingPlace(() => this.letGo("shift"));
     this.tellUnread();
   }
 
-  /** Show messages around one, in place of any others, and point at it. */
-  showAround(seq, messages, more, newer) {
+  /** Show messages around one, in place of any others; and point at it, or only show it. */
+  showAround(seq, messages, more, newer, isJump) {
     this.clear();
     this.following = false;
     this.newer = newer;
     for (const message of messages) this.insert(message);
+    this.catchUp();
     this.tellMore(more);
-    this.pointAt(seq);
+    if (isJump) this.pointAt(seq);
+    else this.find(seq)?.element.scrollIntoView({ block: "center" });
     this.tellUnread();
+  }
+
+  /** The number of the message in the middle of what is seen. */
+  get middle() {
+    const { scrollTop, clientHeight } = this.scroller;
+    const middle = scrollTop + clientHeight / 2;
+    return this.messages.find(({ element }) => element.offsetTop + element.offsetHeight > middle)?.seq;
   }
 
   /** Point at a message, for eyes and keyboard; false if it is not here. */
@@ -105,7 +115,7 @@ export class Log {
     const here = ({ seq }) => (!this.more || seq >= this.oldest) && (!this.newer || seq <= this.newest);
     for (const message of messages) {
       if (here(message)) this.insert(message);
-      else if (this.newer && message.seq > this.newest) this.hear(message);
+      else this.hear(message);
     }
     this.trim();
     this.follow();
@@ -122,17 +132,19 @@ export class Log {
 
   /** Remember what lies beyond the window: the page that comes may be older. */
   hear(message, own = false) {
-    if (!own && message.seq > this.latest) this.count(message);
+    if (!own && this.newer && message.seq > this.latest) this.count(message);
     this.latest = Math.max(this.latest, message.seq);
     this.heard.push(message);
     if (this.heard.length > HEARD) this.heard.shift();
   }
 
-  /** The end is here: what was heard meanwhile has its place, too. */
+  /** A page has come: what was heard meanwhile of its messages is newer than it. */
   catchUp() {
     const { newest = 0 } = this;
-    for (const message of this.heard) if (message.seq > newest || this.find(message.seq)) this.insert(message);
-    this.heard = [];
+    const isHere = ({ seq }) => (seq > newest ? !this.newer : this.find(seq) !== undefined);
+    const here = this.heard.filter(isHere);
+    this.heard = this.heard.filter((message) => !here.includes(message));
+    for (const message of here) this.insert(message);
   }
 
   append(message, own) {
@@ -333,9 +345,10 @@ export class Log {
     return opensBlock(message, this.messages.at(-1));
   }
 
-  /** Keep the page small while messages come; never under the eyes of a reader. */
+  /** Keep the page small while messages come; a reader of older ones loses the newest. */
   trim() {
     if (this.following) this.letGo("shift");
+    else if (this.messages.length > 2 * KEPT) this.letGo("pop");
   }
 
   /** Let messages go that are far from what is read, from the start or the end. */
