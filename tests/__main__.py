@@ -31,9 +31,12 @@ NEW_DATABASE = ["--reuse-db", "--create-db"]
 ALIKE = [
     f"--ignore=tests/{name}.py"
     for name in (
-        *("chat/test_eager", "chat/test_caps", "chat/test_protocol"),
+        *("chat/test_eager", "chat/test_caps", "chat/test_protocol", "chat/test_views"),
+        *("chat/test_member", "chat/test_rate", "chat/test_typing"),
         *("monitor/test_masking", "monitor/test_journal", "monitor/test_origin"),
-        "monitor/test_applications",
+        *("monitor/test_applications", "monitor/test_limits", "monitor/test_groups"),
+        *("monitor/test_traces_page", "monitor/test_policies_page"),
+        "monitor/test_gaps_page",
     )
 ]
 LANES = 3  # parts at once, on two cores
