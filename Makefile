@@ -19,7 +19,8 @@ test: $(VENV)/.installed-dev
 soak: $(VENV)/.installed-dev
 	@data=$$(mktemp -d) && trap "rm -rf $$data" EXIT && \
 	  SOAK=1 DATA_DIR="$$data" $(BIN)/python -m pytest -q -s tests/faults \
-	  tests/chat/test_histories.py tests/project/test_cluster.py tests/browser/test_recovery.py
+	  tests/chat/test_histories.py tests/project/test_cluster.py tests/browser/test_recovery.py \
+	  tests/browser/test_presence.py
 
 bench: $(VENV)/.installed-bench
 	@$(BIN)/python -m tests.bench $(ONLY)

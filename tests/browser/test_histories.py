@@ -78,7 +78,7 @@ def test_scrolling_back_and_forth_shows_all_and_keeps_the_page_small(ana):
 def test_what_is_read_stays_where_it_is_while_pages_come_and_go(ana):
     scroll_until(ana, -2000, MANY - 400)
     for pixels in (-300, 300):
-        for _ in range(60):
+        for _ in range(25):
             before = ana.evaluate(READ)
             scroll(ana, pixels)
             ana.evaluate("() => new Promise(requestAnimationFrame)")

@@ -1,5 +1,6 @@
 """A room shows who is here, who of them is idle, and who was there before."""
 
+import os
 import re
 import sqlite3
 
@@ -8,6 +9,10 @@ from playwright.sync_api import expect
 
 from .pages import enter, eventually, message, say
 
+# The roll is called every ten seconds, for which these wait again and again.
+at_length = pytest.mark.skipif(
+    os.environ.get("SOAK") != "1", reason="takes long; make soak runs it"
+)
 IDLE_FOR = re.compile(r"^bruno idle for (9|10|11) min$")
 
 
@@ -84,6 +89,7 @@ def test_who_goes_away_from_the_page_is_idle_until_they_write(both, room, databa
     expect(here(ana)).to_have_text(["ana (you)", "bruno"])
 
 
+@at_length
 def test_who_only_gets_messages_stays_idle(both, room, database):
     ana, bruno = both
     let_pass(database, room, "bruno")
@@ -119,6 +125,7 @@ def test_who_leaves_was_last_seen_then(both, room, database, page_of):
     expect(away(ana)).to_have_count(0)
 
 
+@at_length
 def test_the_times_go_on_by_themselves(both, room, database):
     ana, _ = both
     let_pass(database, room, "bruno")

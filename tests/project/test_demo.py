@@ -9,6 +9,7 @@ from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from random import Random
 
 import pytest
+from django.core.management import CommandError, call_command
 
 from project.simulation.backoff import pause
 from project.simulation.library import places
@@ -135,24 +136,24 @@ def test_nobody_can_log_in_as_one_of_its_people(daphne):
         assert not is_staff
 
 
-async def test_its_people_are_seen_and_heard_until_sigterm(server):
-    server.start()
-    async with in_every_room(server) as hear_anywhere:
-        with traffic(server, "--people", "8", "--rate", "8") as process:
+async def test_its_people_are_seen_and_heard_until_sigterm(daphne):
+    daphne.start()
+    async with in_every_room(daphne) as hear_anywhere:
+        with traffic(daphne, "--people", "8", "--rate", "8") as process:
             typing = await hear_anywhere("typing")
             message = await hear_anywhere("message")
-            await until(lambda: server.rows(LIVE)[0][0] == 1 + 8)
+            await until(lambda: daphne.rows(LIVE)[0][0] == 1 + 8)
 
             process.send_signal(signal.SIGTERM)
             said, _ = await asyncio.to_thread(process.communicate, timeout=10)
 
         assert process.returncode == 0, said
         assert "Traceback" not in said
-        await until(lambda: server.rows(LIVE) == [(1,)])
-    names = {name for name, *_ in server.rows(PEOPLE)}
+        await until(lambda: daphne.rows(LIVE) == [(1,)])
+    names = {name for name, *_ in daphne.rows(PEOPLE)}
     assert {typing["user"], message["user"]} <= names
-    assert {cause for cause, _ in server.rows(CLOSED)} == {"client"}
-    assert server.rows(SESSIONS) == [(1,)]  # ana's
+    assert {cause for cause, _ in daphne.rows(CLOSED)} == {"client"}
+    assert daphne.rows(SESSIONS) == [(1,)]  # ana's
 
 
 async def test_somebody_who_is_called_answers(daphne):
@@ -200,14 +201,20 @@ def test_after_the_minutes_it_ends_by_itself(daphne):
         (["--people", "3"], "--people: it is '3'; say a number from 4 to 48."),
         (["--minutes", "nan"], "--minutes: it is 'nan'; say a number above 0."),
         (["--url", "here"], "--url: it is 'here'; say an address such as"),
-        (["--rate", "99"], "--rate 99 is too much: with CHAT_RATE=5, 12 people in 6"),
     ],
 )
-def test_an_option_that_makes_no_sense_is_named(daphne, arguments, answer):
-    said, code = said_by(daphne, *arguments)
+def test_an_option_that_makes_no_sense_is_named(arguments, answer):
+    with pytest.raises(CommandError) as refused:
+        call_command("demo", *arguments)
+
+    assert answer in str(refused.value)
+
+
+def test_a_rate_that_the_people_cannot_keep_is_told(daphne):
+    said, code = said_by(daphne, "--rate", "99")
 
     assert code != 0
-    assert answer in said
+    assert "--rate 99 is too much: with CHAT_RATE=5, 12 people in 6" in said
     assert "Traceback" not in said
 
 

@@ -337,7 +337,7 @@ export class Log {
     if (opensDay(message, before)) message.lines.push(separator("day", day(message.date)));
     if (message.seq === this.unreadFrom) message.lines.push(separator("unread", gettext("new")));
     message.element.before(...message.lines);
-    head(message, opensBlock(message, before));
+    head(message, message.lines.length > 0 || opensBlock(message, before));
   }
 
   /** Whether a message opens a block if it comes last. */
