@@ -24,6 +24,7 @@ def quick_settings(settings, tmp_path):
     settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
     settings.ALLOWED_HOSTS = ["testserver", "127.0.0.1"]
     settings.MONITOR_JOURNAL_DIR = str(tmp_path / "journal")
+    settings.MONITOR_TICK_INTERVAL = 0.02  # each test waits for its last tick
     settings.WHITENOISE_AUTOREFRESH = True  # or each client looks at all static files
 
 
