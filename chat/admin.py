@@ -7,13 +7,14 @@ from .models import Message, Room
 class RoomAdmin(admin.ModelAdmin):
     """Rooms can be renamed and deleted; their address stays."""
 
-    list_display = ["name", "slug", "created_by", "created_at", "last_seq"]
+    list_display = ["name", "slug", "kind", "created_by", "created_at", "last_seq"]
+    list_filter = ["kind"]
     list_select_related = ["created_by"]
     search_fields = ["name", "slug"]
-    fields = ["name", "slug", "created_by", "created_at", "last_seq"]
+    fields = ["name", "slug", "kind", "created_by", "created_at", "last_seq"]
 
     def get_readonly_fields(self, request, obj=None):
-        computed = ["created_by", "created_at", "last_seq"]
+        computed = ["kind", "created_by", "created_at", "last_seq"]
         return ["slug", *computed] if obj else computed
 
     def save_model(self, request, obj, form, change):

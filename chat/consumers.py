@@ -154,8 +154,8 @@ class ChatConsumer(ChatSocket):
         self.count_question()
         self.take_turn(searches_made, SEARCH_RATE)
         room, ask = self.member.room, Message.objects.containing
-        messages, more = await searcher.ask(ask, room.pk, text, before, PAGE)
-        self.answer(frames.found(messages, more, room.slug, text))
+        messages, rest = await searcher.ask(ask, room.pk, text, before, PAGE)
+        self.answer(frames.found(messages, rest, room.slug, text))
 
     async def resume(self, content):
         """Say what changed while the client was away, a page at a time."""

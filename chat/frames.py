@@ -57,11 +57,16 @@ def page(messages, slug, where, seq, *rest):
     return _encode({"type": "history", where: seq, "messages": shown, **beyond})
 
 
-def found(messages, more, slug, text):
-    """Messages with a text in them, newest first; `more` if there are older ones."""
+def found(messages, before, slug, text):
+    """Messages with a text in them, newest first.
+
+    `before` is the number before which to look on; None if there is nothing more.
+    """
     shown = _fitting(messages, slug)
+    if len(shown) < len(messages):
+        before = messages[len(shown) - 1].seq
     content = {"type": "found", "text": text, "messages": shown}
-    return _encode(content | {"more": more or len(shown) < len(messages)})
+    return _encode(content | {"before": before})
 
 
 def resumed(messages, more, slug, after):

@@ -300,6 +300,7 @@ class News(NamedTuple):
 class MessageQuerySet(models.QuerySet):
     NEWS = 500  # messages that are brought for several rooms by one query
     MARKS = 100  # in one query; SQLite takes no expression of a thousand
+    SEARCHED = 100_000  # messages that one search looks through
 
     def before(self, room_id, seq, limit):
         """Return the messages of a room before a number, as many as `limit`, and
@@ -323,13 +324,18 @@ class MessageQuerySet(models.QuerySet):
         return older + newer, more, newer_still
 
     def containing(self, room_id, text, before, limit):
-        """Return messages with a text in them, in either case, newest first, and
-        whether there are more. Only those before a number.
+        """Return messages with a text in them, in either case, newest first, and the
+        number before which there are more to look through; None if there are none.
+
+        Only those before a number are looked through, and at most `SEARCHED` of them.
 
         The databases know the case of ASCII letters, and not all of others. So they
         are asked for what agrees in the ASCII letters, and the rest is seen to here.
         """
-        candidates = self.filter(room_id=room_id).order_by("-seq")
+        room = Room.objects.filter(pk=room_id).values_list("last_seq", flat=True)
+        before = min(before, (room.first() or 0) + 1)
+        end = max(1, before - self.SEARCHED)
+        candidates = self.filter(room_id=room_id, seq__gte=end).order_by("-seq")
         candidates = candidates.filter(_may_contain(text))
         wanted, found = text.lower(), []
         size = limit + 1 if text.isascii() else self.NEWS
@@ -339,7 +345,9 @@ class MessageQuerySet(models.QuerySet):
             if len(some) < size:
                 break
             before = some[-1].seq
-        return found[:limit], len(found) > limit
+        if len(found) > limit:
+            end = found[limit - 1].seq
+        return found[:limit], end if end > 1 else None
 
     def changed(self, room_id, after, limit):
         """Return what changed in a room after a `rev`, in that order, and whether

@@ -11,6 +11,7 @@ from tests.server import Server
 
 from . import chromium
 from .crowd import Crowd
+from .pages import enter
 
 PATIENCE = 20_000  # milliseconds; only a failing test waits that long
 QUICK = {"CHAT_RATE": "1000", "CHAT_MAX_CONNECTIONS": "1000"}
@@ -117,6 +118,15 @@ def room(server):
     slug = f"room-{next(_rooms)}"
     assert server.post("/rooms/", "ana", name=slug).status == 302
     return slug
+
+
+@pytest.fixture
+def both(page_of, room):
+    """Ana and bruno, side by side in a room."""
+    ana, bruno = page_of("ana"), page_of("bruno")
+    enter(ana, room)
+    enter(bruno, room)
+    return ana, bruno
 
 
 @pytest.fixture

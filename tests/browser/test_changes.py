@@ -10,11 +10,9 @@ from .pages import enter, message, say, texts
 
 
 @pytest.fixture
-def both(page_of, room):
+def both(both):
     """Ana and bruno, side by side in a room where ana said something."""
-    ana, bruno = page_of("ana"), page_of("bruno")
-    enter(ana, room)
-    enter(bruno, room)
+    ana, bruno = both
     say(ana, "a typpo")
     expect(message(bruno, "a typpo")).to_have_count(1)
     return ana, bruno
@@ -79,8 +77,9 @@ def test_a_message_is_deleted_after_a_question_and_leaves_its_place(both):
 
 
 def test_staff_delete_what_others_wrote_and_users_cannot(both, page_of, room):
-    _, bruno = both
+    ana, bruno = both
     expect(bruno.get_by_role("button", name="the message of")).to_have_count(0)
+    ana.get_by_role("button", name="Edit the message").focus()
     olga = page_of("olga")
     enter(olga, room)
     olga.locator("#messages .message").hover()
@@ -90,6 +89,8 @@ def test_staff_delete_what_others_wrote_and_users_cannot(both, page_of, room):
     deletion(olga).get_by_role("button", name="Delete").click()
 
     expect(message(bruno, "This message was deleted by olga.")).to_have_count(1)
+    # Ana's keyboard is still at the message, not at the top of the page.
+    expect(ana.locator("#messages .message.deleted")).to_be_focused()
 
 
 def test_an_edit_that_a_break_swallowed_is_made_when_the_page_is_back(page_of, room):

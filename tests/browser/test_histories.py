@@ -148,6 +148,8 @@ def test_a_search_leads_to_a_message_and_the_keyboard_with_it(ana):
     focused = ana.locator(":focus .text")
     expect(focused).to_have_text("message 12")
     assert scroll_until(ana, 2000, 400) >= set(range(12, 401))
+    # The message is not on the page any more; the keyboard is where it was.
+    expect(ana.locator("#log")).to_be_focused()
 
 
 def test_a_search_says_what_is_wrong(ana):

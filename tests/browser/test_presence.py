@@ -26,15 +26,6 @@ def database(server):
     database.close()
 
 
-@pytest.fixture
-def both(page_of, room):
-    """Ana and bruno in a room."""
-    ana, bruno = page_of("ana"), page_of("bruno")
-    enter(ana, room)
-    enter(bruno, room)
-    return ana, bruno
-
-
 def here(page):
     return page.locator("#members").get_by_role("listitem")
 

@@ -9,15 +9,6 @@ FORBIDDEN = """for (const name of ["sessionStorage", "localStorage"])
   Object.defineProperty(window, name, { get() { throw new DOMException("no"); } });"""
 
 
-@pytest.fixture
-def both(page_of, room):
-    """Ana and bruno, side by side."""
-    ana, bruno = page_of("ana"), page_of("bruno")
-    enter(ana, room)
-    enter(bruno, room)
-    return ana, bruno
-
-
 def field(page):
     return page.get_by_role("textbox", name="Message to")
 

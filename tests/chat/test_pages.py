@@ -3,7 +3,7 @@
 import pytest
 from asgiref.sync import sync_to_async
 
-from chat.models import PAGE, Message, Room
+from chat.models import PAGE, Message, MessageQuerySet, Room
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -82,13 +82,26 @@ async def test_a_search_finds_the_newest_first_page_by_page(ana):
     texts, frame = await search(ana, "MESSAGE 1")
 
     assert texts[:2] == ["message 120", "message 119"]
-    assert frame["more"] is False
+    assert frame["before"] is None
     assert len(texts) == 32  # 1, 10 to 19, 100 to 120
 
     texts, frame = await search(ana, "message")
-    assert (len(texts), frame["more"]) == (PAGE, True)
-    texts, _ = await search(ana, "message", before=frame["messages"][-1]["seq"])
+    assert (len(texts), frame["before"]) == (PAGE, 71)
+    texts, _ = await search(ana, "message", before=71)
     assert texts[0] == "message 70"
+
+
+async def test_one_search_looks_through_so_many_messages_and_says_where_it_ended(
+    ana, monkeypatch
+):
+    monkeypatch.setattr(MessageQuerySet, "SEARCHED", 50)
+
+    texts, frame = await search(ana, "message 4")
+    assert (texts, frame["before"]) == ([], 71)  # 71 to 120
+    texts, frame = await search(ana, "message 4", before=71)
+    assert (len(texts), frame["before"]) == (10, 21)  # 40 to 49
+    texts, frame = await search(ana, "message 4", before=21)
+    assert (texts, frame["before"]) == (["message 4"], None)
 
 
 @pytest.mark.parametrize(

@@ -103,9 +103,8 @@ export class Log {
   pointAt(seq) {
     const element = this.find(seq)?.element;
     if (!element) return false;
-    element.tabIndex = -1;
     element.scrollIntoView({ block: "center" });
-    element.focus({ preventScroll: true });
+    focusOn(element);
     this.atEnd();
     return true;
   }
@@ -175,6 +174,7 @@ export class Log {
 
   /** Forget everything shown. */
   clear() {
+    this.keepFocus(this.list);
     this.list.replaceChildren();
     this.messages = [];
     this.newer = false;
@@ -279,6 +279,7 @@ export class Log {
     const known = this.messages[index];
     const element = this.elementOf({ ...message, date: known.date });
     const isAbove = known.element.offsetTop < this.scroller.scrollTop;
+    const hasFocus = known.element.contains(document.activeElement);
     const change = () => {
       known.element.replaceWith(element);
       this.messages[index] = { ...message, date: known.date, lines: known.lines, element };
@@ -286,6 +287,7 @@ export class Log {
     };
     if (isAbove) this.keepingPlace(change);
     else change();
+    if (hasFocus) focusOn(element);
     this.follow();
   }
 
@@ -351,12 +353,18 @@ export class Log {
     else if (this.messages.length > 2 * KEPT) this.letGo("pop");
   }
 
+  /** Whoever is in what goes away now stays in the log: the keys go on scrolling it. */
+  keepFocus(leaving) {
+    if (leaving.contains(document.activeElement)) this.scroller.focus({ preventScroll: true });
+  }
+
   /** Let messages go that are far from what is read, from the start or the end. */
   letGo(take) {
     if (this.messages.length <= KEPT) return;
     while (this.messages.length > KEPT) {
       const gone = this.messages[take]();
       gone.lines.forEach((line) => line.remove());
+      this.keepFocus(gone.element);
       gone.element.remove();
     }
     if (take === "pop") {
@@ -367,6 +375,12 @@ export class Log {
     this.tellMore(true);
     this.arrange(0);
   }
+}
+
+/** Focus what is focused by nothing but this. */
+function focusOn(element) {
+  element.tabIndex = -1;
+  element.focus({ preventScroll: true });
 }
 
 function opensDay({ date }, before) {

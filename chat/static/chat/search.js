@@ -24,7 +24,7 @@ export class Search {
       event.preventDefault();
       this.begin(this.field.value.trim());
     });
-    this.more.addEventListener("click", () => this.question(this.oldest));
+    this.more.addEventListener("click", () => this.question(this.before));
     panel.addEventListener("keydown", (event) => event.key === "Escape" && this.close());
     addEventListener("keydown", (event) => {
       if (event.key !== "k" || !(event.ctrlKey || event.metaKey)) return;
@@ -51,7 +51,6 @@ export class Search {
     this.list.replaceChildren();
     this.more.hidden = true;
     this.text = text;
-    this.oldest = undefined;
     if (text) this.question();
     else this.note.textContent = HINT;
   }
@@ -62,16 +61,19 @@ export class Search {
   }
 
   /** Show what was found, after what is there. */
-  found({ text, messages, more }) {
+  found({ text, messages, before }) {
     if (text !== this.text) return;
     const first = this.list.childElementCount;
+    const goesOn = document.activeElement === this.more;
     this.list.append(...messages.map((message) => this.result(message)));
-    this.oldest = messages.at(-1)?.seq;
-    this.more.hidden = !more;
+    this.before = before;
+    this.more.hidden = !before;
     const count = this.list.childElementCount;
     const words = ngettext("%s message", "%s messages, the newest first", count);
-    this.note.textContent = count ? interpolate(words, [more ? `${count}+` : count]) : interpolate(gettext("Nothing here has “%s” in it. Try another word."), [text]);
-    if (first) this.list.children[first]?.querySelector("button").focus();
+    if (count) this.note.textContent = interpolate(words, [before ? `${count}+` : count]);
+    else if (before) this.note.textContent = gettext("Nothing in the newest messages; look among older ones.");
+    else this.note.textContent = interpolate(gettext("Nothing here has “%s” in it. Try another word."), [text]);
+    if (goesOn) (this.list.children[first]?.querySelector("button") ?? (before ? this.more : this.field)).focus();
   }
 
   /** The server refused a search. */
