@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import atexit
+import contextlib
 import json
 import logging
 import os
@@ -208,15 +209,18 @@ class LocalProcess:
         """Go on as another process: others closed the rows of this one.
 
         They waited for `MONITOR_LOST_AFTER`, in which this one was stopped or cut off.
+        With an event loop that has stopped all connections are over: what is left in
+        the journal is stored by the next process that starts here.
         """
         logger.error(
             "This process was taken for lost; its connections go on in new rows"
         )
         loop = self.ticker.loop
-        if loop is not None and loop.is_running():
-            loop.call_soon_threadsafe(self._hand_over)
-        else:
+        if loop is None:  # nobody has connected yet
             self._hand_over()
+        elif loop.is_running():
+            with contextlib.suppress(RuntimeError):  # closed a moment ago
+                loop.call_soon_threadsafe(self._hand_over)
 
     def _hand_over(self) -> None:
         """Give the connections to a new process, and the journal to whoever takes

@@ -51,10 +51,15 @@ class Writer:
             self._urgent.set()
 
     def stop(self, timeout: float) -> bool:
-        """Store what waits and end the thread; False if that took too long."""
+        """Store what waits and end the thread; False if that took too long.
+
+        In the thread itself it returns False, and the thread ends after its work.
+        """
         self._stopping = True
         self._some.set()
         self._urgent.set()
+        if threading.current_thread() is self._thread:
+            return False
         self._thread.join(timeout)
         return not self._thread.is_alive()
 

@@ -64,6 +64,24 @@ async def test_after_ten_minutes_it_is_lost_at_an_inferred_time(open_socket, fro
     assert connection.closed_at == max(connection.active_at, connection.process.seen_at)
     assert await give_up() is False
     thaw()
+    await until(lambda: Connection.objects.live().aexists())
+
+
+async def test_one_without_connections_goes_on_under_another_row(
+    transactional_db, frozen
+):
+    local_process().start()
+    await stored()
+    old = local_process()
+    thaw = await frozen(seen_before=601)
+    await give_up()
+
+    thaw()
+
+    new = await until(lambda: Process.objects.exclude(id=old.id).afirst())
+    assert (new.id, new.lost) == (local_process().id, False)
+    # Whoever takes over from the dead finds the old one dead.
+    await until(lambda: not old.lock.path.exists())
 
 
 async def test_a_process_that_returns_later_goes_on_in_new_rows(open_socket, frozen):
@@ -89,6 +107,11 @@ async def test_a_process_that_returns_later_goes_on_in_new_rows(open_socket, fro
     assert new.detail == "goes on: its process was taken for lost"
     assert (new.path, new.client, new.username) == (old.path, old.client, old.username)
     texts = Event.objects.filter(kind="receive").order_by("at")
+
+    async def replayed():  # by the new one, from the journal of the old
+        return await texts.acount() == 3
+
+    await until(replayed)
     assert [(e.connection_id, e.text) async for e in texts] == [
         (old.pk, "before"),
         (old.pk, "while nobody listened"),
