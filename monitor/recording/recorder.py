@@ -223,8 +223,8 @@ class Recorder:
     async def disconnect(self, code: int, reason: str, cause: Connection.Cause) -> bool:
         """Close the connection from outside of its application.
 
-        False if it had ended already. Raises what the server raises; then it may be
-        tried again.
+        False if it had ended already, or ends by itself at this moment. Raises what
+        else the server raises; then it may be tried again.
         """
         if self.closed or self.ended:
             return False
@@ -234,6 +234,9 @@ class Recorder:
         try:
             await self._bid_farewell(code, reason)
             await self.server_send(close)
+        except OSError:  # the peer has gone
+            self.closed = False
+            return False
         except BaseException:
             self.closed = False
             raise
@@ -243,14 +246,17 @@ class Recorder:
     async def notify(self, text: str) -> bool:
         """Send a notice of staff, in the frame that the route's clients know.
 
-        False if the connection has ended already. `NoNotices` if the consumer has no
-        `monitor_notice`. Raises what the server raises.
+        False if the connection has ended, or ends at this moment. `NoNotices` if the
+        consumer has no `monitor_notice`. Raises what else the server raises.
         """
         if self.closed or self.ended:
             return False
         if self.notice is None or not self.accepted:
             raise NoNotices
-        await self.send({"type": "websocket.send", "text": self.notice(text)})
+        try:
+            await self.send({"type": "websocket.send", "text": self.notice(text)})
+        except OSError:  # the peer has gone
+            return False
         return True
 
     async def turn_away(self, block: Blocking) -> None:
@@ -296,6 +302,8 @@ class Recorder:
             text = self.farewell(code, reason)
             async with asyncio.timeout(FAREWELL_WITHIN):
                 await self.server_send({"type": "websocket.send", "text": text})
+        except OSError:
+            pass  # the peer has gone, or took too long
         except Exception:
             # The close matters more.
             self.process.count_failure("A farewell could not be sent")

@@ -102,23 +102,53 @@ async def test_a_connection_that_has_ended_is_already_gone(open_socket, ask):
     assert action.result == Action.Result.GONE
 
 
+def behind(server_send, app):
+    """An application behind a server that asks `server_send(message)` first."""
+
+    async def server(scope, receive, send):
+        async def send_or_not(message):
+            server_send(message)
+            await send(message)
+
+        await app(scope, receive, send_or_not)
+
+    return server
+
+
+@pytest.mark.parametrize("kind", [Action.Kind.DISCONNECT, Action.Kind.NOTICE])
+async def test_a_client_that_leaves_at_this_moment_is_already_gone(
+    open_socket, ask, kind
+):
+    said = []
+
+    def gone(message):
+        if message["type"] != "websocket.accept":
+            said.append(message["type"])
+            raise OSError  # as the ASGI specification says
+
+    routes = recorded(path("p/", Polite.as_asgi()))
+    socket = await open_socket(behind(gone, routes), "/p/")
+
+    action = await ask(await only_connection(), kind)
+
+    assert said
+    assert (action.result, action.detail) == (Action.Result.GONE, "")
+    await socket.disconnect(code=1001)
+    await stored()
+    connection = await Connection.objects.aget()
+    assert (connection.cause, connection.close_code) == (Connection.Cause.CLIENT, 1001)
+
+
 async def test_a_server_that_refuses_to_close_is_quoted_and_may_be_asked_again(
     open_socket, ask
 ):
     refusing = True
 
-    def stubborn(app):
-        async def server(scope, receive, send):
-            async def send_or_not(message):
-                if message["type"] == "websocket.close" and refusing:
-                    raise RuntimeError("no")
-                await send(message)
+    def stubborn(message):
+        if message["type"] == "websocket.close" and refusing:
+            raise RuntimeError("no")
 
-            await app(scope, receive, send_or_not)
-
-        return server
-
-    socket = await open_socket(stubborn(recorded(ECHO)))
+    socket = await open_socket(behind(stubborn, recorded(ECHO)))
     action = await ask(await only_connection())
     refusing = False
     again = await ask(await only_connection())
