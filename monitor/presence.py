@@ -13,8 +13,9 @@ from django.db.models.functions import Coalesce, Greatest
 from .conf import settings
 from .models import Connection, Process
 
-# The channel layer's group that gets {"type": TICK} after connections
-# opened or closed. A tick carries nothing: it means "look again".
+# The channel layer's group that gets {"type": TICK} after connections opened or closed,
+# or a person showed who had not for a minute. A tick carries nothing: it means "look
+# again".
 GROUP = "monitor.presence"
 TICK = "presence.tick"
 AT_ONCE = 500  # users that one query is about; SQLite takes no more than some thousands

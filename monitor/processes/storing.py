@@ -26,6 +26,7 @@ from .registry import Registry
 
 logger = logging.getLogger("channelscope.monitor")
 
+AWHILE = 60.0  # seconds; whoever has shown nothing for so long is told of at once
 COUNTING_SHARE = 9  # counts rest for this many times as long as storing them took
 MANY = 250  # lines; from here on, larger batches cost less than they delay
 LONGER = 5  # times that what waits may then gather
@@ -71,21 +72,26 @@ class Storing:
         return store(progress, lines, set_aside=self._set_aside)
 
     def store_batch(self) -> tuple[Chunk, bool]:
-        """Store what waits; return it, and whether connections opened or closed."""
+        """Store what waits; return it, and whether connections opened or closed, or
+        somebody is back who had done nothing for long."""
         process = self.process
         # Before the lines: a count must not be newer than the last line by much, and
         # never older than one whose segment is forgotten.
         touched = self._take_touched()
         opened: set[str] = set()
+        came_back = False
         stored_until = 0  # time of the last line, microseconds since 1970
 
         def complete(batch: Batch) -> None:
-            nonlocal stored_until
+            nonlocal stored_until, came_back
             stored_until = max(stored_until, batch.last_at)
             for recorder in touched:
                 active_at, heard_at = recorder.active_at, recorder.heard_at
                 batch.count(recorder.key, active_at, heard_at, recorder.counts())
                 batch.took(recorder.key, recorder.handled_seq, recorder.handler_us)
+                if heard_at is not None:
+                    came_back |= heard_at - recorder.shown_at > AWHILE * 1_000_000
+                    recorder.shown_at = heard_at
             self._note_session_ends(batch)
             opened.update(batch.opened)
 
@@ -116,7 +122,7 @@ class Storing:
             )
         busy = len(chunk.lines) > MANY
         process.writer.pause = settings.BATCH_INTERVAL * (LONGER if busy else 1)
-        return chunk, presence
+        return chunk, presence or came_back
 
     def _note_session_ends(self, batch: Batch) -> None:
         try:

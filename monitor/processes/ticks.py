@@ -39,7 +39,7 @@ class Ticker:
             self._groups = set()
 
     def tick(self, presence: bool) -> None:
-        """Ask for a tick; `presence` says that connections opened or closed.
+        """Ask for a tick; `presence` says that somebody came, went, or came back.
 
         Runs in the writer's thread. Ticks may get lost: they are hints.
         """

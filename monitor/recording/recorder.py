@@ -80,7 +80,7 @@ class Recorder:
         *("route_row", "subject", "frames", "farewell", "control_frames", "refusal"),
         *("subprotocol", "goes_on", "notice", "heartbeat", "automatic_frames"),
         *("opened", "accepted", "closed", "ended", "gone", "active_at", "touched"),
-        *("heard_at", "has_types"),
+        *("heard_at", "shown_at", "has_types"),
         *("messages_in", "messages_out", "bytes_in", "bytes_out"),
         *("rules", "capture", "tracing"),
         *("handled", "handed_at", "handled_message", "handled_seq", "handler_us"),
@@ -110,6 +110,7 @@ class Recorder:
         self.gone: BaseException | None = None  # by which the server said so
         self.active_at = self.opened_at
         self.heard_at: int | None = None  # when a person showed, if any did
+        self.shown_at = self.opened_at  # the same, as it was last stored
         self.touched = False  # since its counts were last stored
         self.messages_in = self.messages_out = self.bytes_in = self.bytes_out = 0
         self.rules: Rules | None = None

@@ -8,6 +8,7 @@ from django.utils import timezone
 
 from monitor import presence
 from monitor.models import Connection, Process
+from monitor.processes import storing
 from monitor.processes.local import local_process
 
 from .conftest import Echo, only_connection, recorded, stored
@@ -53,6 +54,27 @@ async def test_by_what_a_client_says_a_person_shows(say, text):
 
     assert connection.accepted_at < connection.heard_at <= connection.active_at
     assert connection.idle_since == connection.heard_at
+
+
+async def test_who_shows_after_a_while_is_told_of_at_once(open_socket, monkeypatch):
+    socket, told = await open_socket(recorded(CHATTY), "/chatty/here/"), []
+    await stored()
+    monkeypatch.setattr(local_process().ticker, "tick", told.append)
+
+    async def say(text):
+        await socket.send_to(text_data=text)
+        await socket.receive_from(timeout=5)
+        await stored()
+
+    await say("shortly after")
+    assert told
+    assert not any(told)  # that dashboards look is enough
+
+    monkeypatch.setattr(storing, "AWHILE", 0.0)
+    await say('{"type": "pong"}')
+    assert not any(told)
+    await say("after a while")
+    assert any(told)
 
 
 @pytest.mark.parametrize("text", ['{"type": "seen", "rev": 4}', '{"type": "pong"}'])
