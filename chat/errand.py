@@ -1,4 +1,4 @@
-"""Work that is asked for more often than it needs doing."""
+"""Work that is asked for more often than it needs doing, or takes long."""
 
 import asyncio
 import logging
@@ -58,3 +58,11 @@ class Errand:
             self.failing = True
         else:
             self.failing = False
+
+
+async def in_turns(items):
+    """Go through many things, and let others have the event loop now and then."""
+    for number, item in enumerate(items, 1):
+        yield item
+        if number % 50 == 0:
+            await asyncio.sleep(0)

@@ -143,10 +143,10 @@ def mark(read_seq, mentions):
     return {"read": read_seq, "mentions": mentions}
 
 
-def marks(found):
-    """How a user stands to rooms, by slug, where that has changed."""
+def marks(found, whole=False):
+    """How a user stands to rooms, by slug: where that has changed, or to all."""
     stands = [{"room": slug, **mark(*one)} for slug, one in found.items()]
-    return _encode({"type": "marks", "marks": stands})
+    return _encode({"type": "marks", "marks": stands, "whole": whole})
 
 
 def notice(text):

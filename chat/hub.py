@@ -11,7 +11,7 @@ from monitor import presence
 from . import frames, identity, roll
 from .codes import CloseCode
 from .entrance import facts_of
-from .errand import Errand
+from .errand import Errand, in_turns
 from .listing import Listing
 from .models import Membership, Message, Room
 from .reader import courier, reader
@@ -259,14 +259,14 @@ class Hub:
         recorded = await reader.ask(roll.present)
         rooms = list(self.rooms.values())
         if recorded is None:
-            async for room in _in_turns(rooms):
+            async for room in in_turns(rooms):
                 room.call(frames.members(None))
             return self.listing.saw(None)
-        names = {room.pk: room.present(recorded) async for room in _in_turns(rooms)}
+        names = {room.pk: room.present(recorded) async for room in in_turns(rooms)}
         self.listing.saw({slug: list(here) for slug, here in recorded.items()})
         here = {pk: set(of_room) for pk, of_room in names.items()}
         await self.absentees.look(here, self.listing.everybody)
-        async for room in _in_turns(rooms):
+        async for room in in_turns(rooms):
             idle = roll.idle(recorded.get(room.slug, {}))
             away = self.absentees.away(room.pk, here[room.pk])
             room.call(frames.members(names[room.pk], idle, away))
@@ -356,7 +356,7 @@ class Hub:
         self.pollers = []
 
     async def _beat(self):
-        async for member in _in_turns(self._members()):
+        async for member in in_turns(self._members()):
             member.beat()
 
     def _look_everywhere(self):
@@ -367,14 +367,6 @@ class Hub:
         self.roll_call.ask()
         self.listing.look()
         self.reading.go_on()
-
-
-async def _in_turns(items):
-    """Go through many things, and let others have the event loop now and then."""
-    for number, item in enumerate(items, 1):
-        yield item
-        if number % 50 == 0:
-            await asyncio.sleep(0)
 
 
 async def _every(interval, function):

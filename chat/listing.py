@@ -8,11 +8,12 @@ from django.contrib.auth import get_user_model
 from django.db.models import Count, Q
 
 from . import frames
-from .errand import Errand
+from .errand import Errand, in_turns
 from .models import Membership, Mention, Room
 from .reader import reader
 
 LISTED = 100  # rooms in one list, the liveliest
+TOGETHER = 500  # users that are asked for in one query
 
 
 class Entry(NamedTuple):
@@ -41,8 +42,11 @@ class Entry(NamedTuple):
 class Mark(NamedTuple):
     """How a user stands to a room."""
 
-    read_seq: int | None  # None: they have not been there
-    mentions: int  # not read yet
+    read_seq: int | None = None  # None: they have not been there
+    mentions: int = 0  # not read yet
+
+
+NEVER = Mark()  # have they been there, or were called
 
 
 def entries(wanted):
@@ -76,9 +80,9 @@ def lists(user_ids):
         own = [entry for entry in closed.values() if entry.is_for(user_id)]
         rooms = sorted([*open_to_all.values(), *own], key=liveliness)
         found[user_id] = rooms[:LISTED]
-    marks = marks_of({(e.pk, u) for u, rooms in found.items() for e in rooms})
+    marks = marks_of({entry.pk for rooms in found.values() for entry in rooms}, found)
     return {
-        user_id: [(entry, marks[entry.pk, user_id]) for entry in rooms]
+        user_id: [(entry, marks.get((entry.pk, user_id), NEVER)) for entry in rooms]
         for user_id, rooms in found.items()
     }
 
@@ -88,56 +92,75 @@ def liveliness(entry):
     return -entry.last_at.timestamp() if entry.last_at else 0, entry.slug
 
 
-def marks_of(places):
-    """Return the `Mark` of each of some (room id, user id). Two queries."""
-    rooms = {room for room, _ in places}
-    users = {user for _, user in places}
-    of_these = {"room__in": rooms, "user__in": users}
+def marks_of(room_ids, user_ids):
+    """Return the `Mark` by (room id, user id), of those that have one. Two queries."""
+    of_these = {"room__in": room_ids, "user__in": user_ids}
     rows = Membership.objects.filter(**of_these)
     rows = rows.values_list("room_id", "user_id", "read_seq")
     read = {(room, user): seq for room, user, seq in rows}
     calls = Mention.objects.filter(**of_these).values_list("room_id", "user_id")
     calls = calls.annotate(Count("pk"))
     mentions = {(room, user): count for room, user, count in calls}
+    places = read.keys() | mentions.keys()
     return {place: Mark(read.get(place), mentions.get(place, 0)) for place in places}
 
 
 def named_marks(places):
     """Return `{user id: {slug: Mark}}` for those of (room id, user id) pairs that can
     enter."""
-    rooms = Room.objects.filter(pk__in={room for room, _ in places})
+    room_ids, user_ids = ({one[side] for one in places} for side in (0, 1))
+    rooms = Room.objects.filter(pk__in=room_ids)
     known = {pk: facts for pk, *facts in rooms.values_list("pk", "slug", "kind")}
-    found = defaultdict(dict)
-    for (room, user), mark in marks_of(places).items():
+    marks, found = marks_of(room_ids, user_ids), defaultdict(dict)
+    for room, user in places:
         slug, kind = known.get(room, (None, None))
+        mark = marks.get((room, user), NEVER)
         is_member = mark.read_seq is not None
         if kind == Room.Kind.OPEN or (kind and is_member):
             found[user][slug] = mark
     return found
 
 
-def all_rooms():
-    """What tells that something of a room has changed: `{room id: (slug, …)}`."""
-    rows = Room.objects.values_list("pk", "slug", "name", "archived_at", "last_rev")
-    return {pk: tuple(facts) for pk, *facts in rows}
+def states(user_ids):
+    """What tells that something of a room has changed: `{room id: (slug, …)}`.
+
+    Of those that are open to all, and those of some users: of direct ones there may be
+    as many as there are pairs of users.
+    """
+    users, found = list(user_ids), {}
+    is_open, some = Q(kind=Room.Kind.OPEN), [Q(kind=Room.Kind.OPEN)]
+    for start in range(0, len(users), TOGETHER):
+        theirs = Membership.objects.filter(user__in=users[start : start + TOGETHER])
+        some.append(~is_open & Q(pk__in=theirs.values("room")))
+    for of_these in some:
+        rows = Room.objects.filter(of_these)
+        rows = rows.values_list("pk", "slug", "name", "archived_at", "last_rev")
+        found |= {pk: tuple(facts) for pk, *facts in rows}
+    return found
+
+
+def missing(room_ids):
+    """Those of some rooms that there are no more."""
+    there = Room.objects.filter(pk__in=room_ids).values_list("pk", flat=True)
+    return set(room_ids).difference(there)
 
 
 class Listing:
     """All lists that are open on one event loop.
 
-    What changes in a room is asked for once, and encoded once for all who may see it.
-    Whole lists are sent between two such rounds, so that none is older than what
-    follows it. While nobody looks, nothing is asked.
+    What changes in a room is asked for once, and encoded once for all who may see it,
+    and so are whole lists. These are sent between two such rounds, so that none is
+    older than what follows it. While nobody looks, nothing is asked.
     """
 
     PAUSE = 0.5  # seconds between two rounds, at least
     REST = 9  # times as long as one takes, which thousands of lists make long
-    AT_ONCE = 20  # users whose whole lists are asked for together
+    AT_ONCE = 100  # users whose whole lists are asked for together
 
     def __init__(self):
         self.viewers = defaultdict(set)  # members, by the id of their user
         self.changes = Changes()
-        self.known = None  # as `all_rooms`, at the last look
+        self.known = None  # as `states`, at the last look
         self.present = None  # names by slug; None if nobody can know
         self.everybody = frozenset()  # names of all who are here
         self.round = Errand(self._go_round, self.PAUSE, self.REST)
@@ -201,7 +224,7 @@ class Listing:
             if changes.anything:
                 await self._look(changes)
             if (wanted := changes.wanted()) is not None:
-                self._push_rooms(await reader.ask(entries, wanted))
+                await self._push_rooms(await reader.ask(entries, wanted))
             if changes.places:
                 self._push_marks(await reader.ask(named_marks, changes.places))
             await self._push_lists(changes.newcomers)
@@ -211,24 +234,29 @@ class Listing:
             raise
 
     async def _look(self, changes):
-        before, self.known = self.known, await reader.ask(all_rooms)
+        before, self.known = self.known, await reader.ask(states, list(self.viewers))
         if before is None:
             return
-        if before.keys() - self.known.keys():  # a room was deleted
+        gone = before.keys() - self.known.keys()  # or those who look at them are
+        if gone and await reader.ask(missing, gone):
             self.start_anew()
         changes.rooms |= {pk for pk, was in self.known.items() if before.get(pk) != was}
 
-    def _push_rooms(self, found):
-        shown = {pk: self._frame_part(entry) for pk, entry in found.items()}
-        encoded = {}
-        for user_id, members in self.viewers.items():
-            rooms = tuple(pk for pk, entry in found.items() if entry.is_for(user_id))
-            if not rooms:
-                continue
-            if rooms not in encoded:
-                encoded[rooms] = frames.rooms([shown[pk] for pk in rooms])
-            for member in members:
-                member.push(encoded[rooms])
+    async def _push_rooms(self, found):
+        liveliest = sorted(found.values(), key=liveliness)
+        if rest := liveliest[LISTED:]:
+            # A frame has an end; and hardly a list goes further down than this.
+            self.rooms_changed(entry.pk for entry in rest)
+            del liveliest[LISTED:]
+        for_all = [entry for entry in liveliest if entry.kind == Room.Kind.OPEN]
+        insiders = {user_id for entry in liveliest for user_id in entry.members}
+        encoder = Encoder(self._frame_part)
+        async for user_id in in_turns(list(self.viewers)):
+            rooms = for_all
+            if user_id in insiders:
+                rooms = [entry for entry in liveliest if entry.is_for(user_id)]
+            for member in self.viewers.get(user_id, ()) if rooms else ():
+                member.push(encoder.frame(rooms))
 
     def _push_marks(self, found):
         for user_id, marks in found.items():
@@ -240,17 +268,39 @@ class Listing:
         for start in range(0, len(waiting), self.AT_ONCE):
             some = waiting[start : start + self.AT_ONCE]
             found = await reader.ask(lists, some)
-            for user_id in some:
-                parts = [
-                    self._frame_part(entry) | frames.mark(*mark)
-                    for entry, mark in found[user_id]
-                ]
-                frame = frames.rooms(parts, whole=True)
+            encoder = Encoder(self._frame_part, whole=True)
+            async for user_id in in_turns(some):
+                frame = encoder.frame([entry for entry, _ in found[user_id]])
+                marks = {e.slug: mark for e, mark in found[user_id] if mark != NEVER}
                 for member in self.viewers.get(user_id, set()) & newcomers:
                     member.push(frame)
+                    member.push(frames.marks(marks, whole=True))
 
     def _frame_part(self, entry):
         return frames.entry(entry, here(entry, self.present, self.everybody))
+
+
+class Encoder:
+    """Makes each frame of rooms once, for all who are to hear the same."""
+
+    def __init__(self, part_of, whole=False):
+        """`part_of(entry)` is what a frame has of a room."""
+        self.part_of = part_of
+        self.whole = whole
+        self.parts = {}  # by the id of the room
+        self.frames = {}  # by the ids of their rooms
+
+    def frame(self, rooms):
+        key = tuple(entry.pk for entry in rooms)
+        if key not in self.frames:
+            parts = [self._part(entry) for entry in rooms]
+            self.frames[key] = frames.rooms(parts, self.whole)
+        return self.frames[key]
+
+    def _part(self, entry):
+        if entry.pk not in self.parts:
+            self.parts[entry.pk] = self.part_of(entry)
+        return self.parts[entry.pk]
 
 
 @dataclass

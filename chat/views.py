@@ -17,7 +17,7 @@ from monitor import presence
 from . import frames
 from .forms import DirectForm, InviteForm, RenameForm, RoomForm
 from .incoming import TEXT_LIMIT
-from .listing import entries, here, lists, marks_of
+from .listing import NEVER, entries, here, lists, marks_of
 from .lobby import LOBBY
 from .models import Membership, Room
 from .ticks import Tick, tick
@@ -58,8 +58,10 @@ class RoomsView(LoginRequiredMixin, ListView):
         context = super().get_context_data(**kwargs)
         ids, user = list(context["rooms"]), self.request.user
         found = entries(Room.objects.filter(pk__in=ids))
-        marks = marks_of({(pk, user.pk) for pk in ids})
-        rooms = [(found[pk], marks[pk, user.pk]) for pk in ids if pk in found]
+        marks = marks_of(ids, [user.pk])
+        rooms = [
+            (found[pk], marks.get((pk, user.pk), NEVER)) for pk in ids if pk in found
+        ]
         present = presence.members("chat", "slug")
         context["rooms"] = listed(rooms, present, user)
         context["presence_known"] = present is not None
@@ -133,7 +135,8 @@ class RoomView(LoginRequiredMixin, DetailView):
         rooms = lists([user.pk])[user.pk]
         if room.pk not in {entry.pk for entry, _ in rooms}:
             (entry,) = entries(Room.objects.filter(pk=room.pk)).values()
-            rooms = [(entry, marks_of({(room.pk, user.pk)})[room.pk, user.pk]), *rooms]
+            marks = marks_of([room.pk], [user.pk])
+            rooms = [(entry, marks.get((room.pk, user.pk), NEVER)), *rooms]
         return listed(rooms, presence.members("chat", "slug"), user)
 
 

@@ -6,13 +6,16 @@ from django.db import OperationalError
 from django.utils import timezone
 
 from chat.hub import Hub
-from chat.listing import Listing
+from chat.listing import LISTED, Listing
 from chat.models import Membership, Mention, Message, Room
+from chat.ticks import Tick, tick
 from monitor import presence
 
 from ..clock import until
 
 pytestmark = pytest.mark.django_db(transaction=True)
+
+NEVER = {"read": None, "mentions": 0}  # have they been there, or were called
 
 
 @pytest.fixture(autouse=True)
@@ -39,10 +42,15 @@ def look(connect):
 
 
 async def whole(socket):
-    """Wait for a whole list; return its rooms by slug."""
+    """Wait for a whole list and the marks in it; return its rooms by slug."""
     while not (frame := await socket.hear("rooms"))["whole"]:
         pass
-    return {room["room"]: room for room in frame["rooms"]}
+    rooms = {room["room"]: room | NEVER for room in frame["rooms"]}
+    while not (frame := await socket.hear("marks"))["whole"]:
+        pass
+    for mark in frame["marks"]:
+        rooms[mark["room"]] |= mark
+    return rooms
 
 
 async def hear_of(socket, slug, **facts):
@@ -176,8 +184,14 @@ async def test_an_edit_of_what_is_read_calls_nobody_back(join):
     assert not await Mention.objects.aexists()
 
 
-async def test_a_lost_tick_is_healed_by_looking_again(look, design, monkeypatch):
+@pytest.mark.parametrize("kind", Room.Kind.values)
+async def test_a_lost_tick_is_healed_by_looking_again(
+    look, design, make_user, monkeypatch, kind
+):
     monkeypatch.setattr(Hub, "ROLL_INTERVAL", 0.05)
+    user = await sync_to_async(make_user)("ana")
+    await Room.objects.filter(slug="design").aupdate(kind=kind)
+    await Membership.objects.acreate(room=design, user=user)
     ana, _ = await look("ana")
 
     await Room.objects.filter(slug="design").aupdate(name="Elsewhere")
@@ -186,6 +200,20 @@ async def test_a_lost_tick_is_healed_by_looking_again(look, design, monkeypatch)
     await Room.objects.filter(slug="design").adelete()
     while "design" in await whole(ana):
         pass
+
+
+async def test_many_rooms_that_change_at_once_come_in_frames_of_a_hundred(look):
+    ana, _ = await look("ana")
+    slugs = {f"room-{number}" for number in range(2 * LISTED + 1)}
+    await Room.objects.abulk_create(Room(slug=slug, name=slug) for slug in slugs)
+
+    ids = [pk async for pk in Room.objects.values_list("pk", flat=True)]
+    await sync_to_async(tick)(Tick.ROOM, ids)
+
+    heard = []
+    while not slugs <= {room["room"] for frame in heard for room in frame["rooms"]}:
+        heard.append(await ana.hear("rooms"))
+    assert max(len(frame["rooms"]) for frame in heard) <= LISTED
 
 
 async def test_a_database_that_was_away_is_asked_for_everything_again(

@@ -19,7 +19,7 @@ const status = new Status({ pill: find("state"), notice: find("notice"), retry: 
 
 socket.addEventListener("frame", ({ detail }) => {
   if (detail.type === "rooms") rooms.take(detail);
-  if (detail.type === "marks") rooms.mark(detail.marks);
+  if (detail.type === "marks") rooms.mark(detail);
   find("no-rooms").hidden = rooms.known.size > 0;
 });
 socket.addEventListener("state", ({ detail }) => {

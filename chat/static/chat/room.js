@@ -121,7 +121,7 @@ const handlers = {
   },
   room: (frame) => showRoom(kind, frame, composer),
   rooms: (frame) => rooms.take(frame),
-  marks: (frame) => rooms.mark(frame.marks),
+  marks: (frame) => rooms.mark(frame),
   typing: (frame) => typing.saw(frame.user),
   done: (frame) => changes.done(frame),
   heartbeat: () => history.tell(),

@@ -39,10 +39,12 @@ export class Rooms {
     this.arrange();
   }
 
-  /** Take in how far the user has read. */
-  mark(marks) {
-    for (const { room: slug, read, mentions } of marks) {
-      if (this.known.has(slug)) this.put({ room: slug, read, mentions });
+  /** Take in how far the user has read; in all rooms, if that is the `whole`. */
+  mark({ marks, whole }) {
+    const named = new Map(marks.map((mark) => [mark.room, mark]));
+    for (const slug of [...this.known.keys()]) {
+      const mark = named.get(slug) ?? (whole && { room: slug, read: null, mentions: 0 });
+      if (mark) this.put(mark);
     }
   }
 
