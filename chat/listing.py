@@ -108,16 +108,9 @@ def marks_of(room_ids, user_ids):
 def named_marks(places):
     """Return `{user id: {slug: Mark}}` for those of (room id, user id) pairs that can
     enter."""
-    room_ids, user_ids = ({one[side] for one in places} for side in (0, 1))
-    rooms = Room.objects.filter(pk__in=room_ids)
-    known = {pk: facts for pk, *facts in rooms.values_list("pk", "slug", "kind")}
-    marks, found = marks_of(room_ids, user_ids), defaultdict(dict)
-    for room, user in places:
-        slug, kind = known.get(room, (None, None))
-        mark = marks.get((room, user), NEVER)
-        is_member = mark.read_seq is not None
-        if kind == Room.Kind.OPEN or (kind and is_member):
-            found[user][slug] = mark
+    found = defaultdict(dict)
+    for slug, user_id, *mark in Membership.objects.marks(places):
+        found[user_id][slug] = Mark(*mark)
     return found
 
 

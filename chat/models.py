@@ -1,5 +1,6 @@
 """What is kept of the chat. Models hold facts, querysets hold questions."""
 
+import json
 import re
 from dataclasses import dataclass
 from functools import reduce
@@ -8,6 +9,7 @@ from typing import NamedTuple
 
 from django.conf import settings
 from django.contrib.auth import get_user_model
+from django.core.serializers.json import DjangoJSONEncoder
 from django.core.validators import RegexValidator
 from django.db import connection, models, transaction
 from django.db.models import Exists, F, FilteredRelation, OuterRef, Q, Window
@@ -226,32 +228,82 @@ class MembershipQuerySet(models.QuerySet):
         Marks only go forward, and not beyond the last message. Who has no place in a
         room gets one if it is open. What has called them up to there has been heard.
         """
-        forward = [
-            (seq, room, user, seq, room, seq) for (room, user), seq in marks.items()
-        ]
-        first = [(seq, room, user, seq) for (room, user), seq in marks.items()]
-        heard = [(user, room, seq) for (room, user), seq in marks.items()]
+        users = get_user_model()._meta
+        places, rows = self._places(marks)
         with transaction.atomic(), connection.cursor() as cursor:
+            if connection.vendor != "sqlite":  # which has locked everything
+                # Two processes that store marks of one user must not wait for each
+                # other.
+                cursor.execute(
+                    f"SELECT FROM chat_membership m JOIN {places} USING "
+                    "(room_id, user_id) ORDER BY m.id FOR NO KEY UPDATE OF m",
+                    [rows],
+                )
             # An update first: whoever is removed at this moment must not come back.
-            cursor.executemany(
-                "UPDATE chat_membership SET read_seq = %s WHERE room_id = %s "
-                "AND user_id = %s AND read_seq < %s AND EXISTS "
-                "(SELECT 1 FROM chat_room WHERE id = %s AND last_seq >= %s)",
-                forward,
+            cursor.execute(
+                f"UPDATE chat_membership AS m SET read_seq = place.seq FROM {places} "
+                "JOIN chat_room r ON r.id = place.room_id AND r.last_seq >= place.seq "
+                "WHERE m.room_id = place.room_id AND m.user_id = place.user_id "
+                "AND m.read_seq < place.seq",
+                [rows],
             )
-            users = get_user_model()._meta.db_table
-            cursor.executemany(
+            cursor.execute(
                 "INSERT INTO chat_membership (read_seq, room_id, user_id, since) "
-                f"SELECT %s, r.id, u.id, CURRENT_TIMESTAMP FROM chat_room r, {users} u "
-                "WHERE r.id = %s AND u.id = %s AND r.last_seq >= %s "
-                "AND r.kind = 'open' ON CONFLICT DO NOTHING",
-                first,
+                f"SELECT place.seq, r.id, u.{users.pk.column}, CURRENT_TIMESTAMP "
+                f"FROM {places} JOIN chat_room r ON r.id = place.room_id "
+                "AND r.last_seq >= place.seq AND r.kind = 'open' "
+                f"JOIN {users.db_table} u ON u.{users.pk.column} = place.user_id "
+                "WHERE NOT EXISTS (SELECT 1 FROM chat_membership m "
+                "WHERE m.room_id = place.room_id AND m.user_id = place.user_id) "
+                "ON CONFLICT DO NOTHING",
+                [rows],
             )
-            cursor.executemany(
-                "DELETE FROM chat_mention WHERE user_id = %s AND room_id = %s "
-                "AND seq <= %s",
-                heard,
+            cursor.execute(
+                "DELETE FROM chat_mention WHERE id IN (SELECT call.id FROM "
+                f"{places} JOIN chat_mention call ON call.user_id = place.user_id "
+                "AND call.room_id = place.room_id AND call.seq <= place.seq)",
+                [rows],
             )
+
+    def marks(self, pairs):
+        """Return how users stand to rooms, of (room id, user id) pairs that can enter.
+
+        As (room's slug, user id, up to where they have read, how often they were called
+        since); None for who was never there. One query.
+        """
+        places, rows = self._places(dict.fromkeys(pairs, 0))
+        with connection.cursor() as cursor:
+            cursor.execute(
+                "SELECT r.slug, place.user_id, m.read_seq, (SELECT count(*) FROM "
+                "chat_mention call WHERE call.user_id = place.user_id AND "
+                "call.room_id = place.room_id) "
+                f"FROM {places} JOIN chat_room r ON r.id = place.room_id "
+                "LEFT JOIN chat_membership m ON m.room_id = place.room_id "
+                "AND m.user_id = place.user_id "
+                "WHERE r.kind = 'open' OR m.id IS NOT NULL",
+                [rows],
+            )
+            return cursor.fetchall()
+
+    def _places(self, numbers):
+        """SQL for rows `place` of a room, a user and a number, and its parameter."""
+        rows = [[room, user, seq] for (room, user), seq in sorted(numbers.items())]
+        user_type = self.model._meta.get_field("user").db_type(connection)
+        places = _PLACES[connection.vendor].format(user=user_type)
+        return places, json.dumps(rows, cls=DjangoJSONEncoder)
+
+
+_PLACES = {
+    "postgresql": (
+        "(SELECT (value->>0)::bigint AS room_id, (value->>1)::{user} AS user_id, "
+        "(value->>2)::bigint AS seq FROM json_array_elements(%s::json)) AS place"
+    ),
+    "sqlite": (
+        "(SELECT json_extract(value, '$[0]') AS room_id, "
+        "json_extract(value, '$[1]') AS user_id, "
+        "json_extract(value, '$[2]') AS seq FROM json_each(%s)) AS place"
+    ),
+}
 
 
 class Membership(models.Model):

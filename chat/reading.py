@@ -24,11 +24,12 @@ class Reading:
     """
 
     PAUSE = 1.0  # seconds; what is read meanwhile goes together
+    REST = 9  # times as long as storing takes, which thousands of readers make long
 
     def __init__(self, on_stored):
         self.on_stored = on_stored
         self.marks = {}  # seq by (room id, user id)
-        self.errand = Errand(self._store, self.PAUSE)
+        self.errand = Errand(self._store, self.PAUSE, self.REST)
 
     def read(self, room_id, user_id, seq):
         """Note that a user has read all messages up to a number."""

@@ -131,6 +131,34 @@ async def test_nobody_reads_what_was_not_said(join, look, lobby_with):
     assert (await marked(other_tab, "lobby"))["read"] is None
 
 
+async def test_what_many_have_read_is_stored_together(lobby_with, design, make_user):
+    await lobby_with(3)
+    await Room.objects.filter(slug="design").aupdate(last_seq=5)
+    lobby = await Room.objects.aget(slug="lobby")
+    ana, bruno = [await sync_to_async(make_user)(name) for name in ("ana", "bruno")]
+    for room, user, seq in ((lobby, ana, 2), (lobby, bruno, 1), (design, bruno, 4)):
+        await Mention.objects.acreate(room=room, user=user, seq=seq)
+    await Membership.objects.acreate(room=design, user=bruno, read_seq=3)
+    await Membership.objects.acreate(room=lobby, user=ana, read_seq=3)
+
+    await sync_to_async(Membership.objects.read)(
+        {
+            (lobby.pk, ana.pk): 2,  # a mark only goes forward
+            (lobby.pk, bruno.pk): 3,
+            (design.pk, ana.pk): 6,  # was not said yet
+            (design.pk, bruno.pk): 5,
+        }
+    )
+
+    rows = Membership.objects.values_list("room__slug", "user__username", "read_seq")
+    assert {row async for row in rows} == {
+        ("lobby", "ana", 3),
+        ("lobby", "bruno", 3),
+        ("design", "bruno", 5),
+    }
+    assert not await Mention.objects.aexists()
+
+
 async def test_a_mention_counts_until_it_is_read(join, look, make_user):
     await sync_to_async(make_user)("carla.m")
     ana, bruno = await join("ana"), await join("bruno")
