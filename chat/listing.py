@@ -69,11 +69,9 @@ def lists(user_ids):
     A handful of queries, however many users.
     """
     not_archived = Room.objects.filter(archived_at=None)
-    is_open = Q(kind=Room.Kind.OPEN)
-    liveliest = not_archived.filter(is_open).with_last_message().liveliest_first()
-    theirs = not_archived.exclude(is_open).filter(memberships__user__in=user_ids)
-    liveliest = liveliest.values_list("pk", flat=True)[:LISTED]
-    open_to_all = entries(Room.objects.filter(pk__in=list(liveliest)))
+    theirs = not_archived.exclude(kind=Room.Kind.OPEN)
+    theirs = theirs.filter(memberships__user__in=user_ids)
+    open_to_all = entries(Room.objects.filter(pk__in=open_and_listed()))
     closed = entries(theirs.distinct())
     found = {}
     for user_id in user_ids:
@@ -85,6 +83,29 @@ def lists(user_ids):
         user_id: [(entry, marks.get((entry.pk, user_id), NEVER)) for entry in rooms]
         for user_id, rooms in found.items()
     }
+
+
+def open_and_listed():
+    """Return the ids of the rooms in the list of whoever is in no others."""
+    rooms = Room.objects.filter(archived_at=None, kind=Room.Kind.OPEN)
+    liveliest = rooms.with_last_message().liveliest_first()
+    return set(liveliest.values_list("pk", flat=True)[:LISTED])
+
+
+def in_lists(wanted):
+    """Return the `Entry` of each room of a queryset that may be in lists, or was.
+
+    What leaves all lists comes first, then what was said last. Three queries.
+    """
+    found = sorted(entries(wanted).values(), key=liveliness)
+    listed = open_and_listed()
+    leaving = [entry for entry in found if entry.archived_at]
+    return leaving + [
+        entry
+        for entry in found
+        if not entry.archived_at
+        and (entry.kind != Room.Kind.OPEN or entry.pk in listed)
+    ]
 
 
 def liveliness(entry):
@@ -217,7 +238,7 @@ class Listing:
             if changes.anything:
                 await self._look(changes)
             if (wanted := changes.wanted()) is not None:
-                await self._push_rooms(await reader.ask(entries, wanted))
+                await self._push_rooms(await reader.ask(in_lists, wanted))
             if changes.places:
                 self._push_marks(await reader.ask(named_marks, changes.places))
             await self._push_lists(changes.newcomers)
@@ -236,20 +257,15 @@ class Listing:
         changes.rooms |= {pk for pk, was in self.known.items() if before.get(pk) != was}
 
     async def _push_rooms(self, found):
-        liveliest = sorted(found.values(), key=liveliness)
-        if rest := liveliest[LISTED:]:
-            # A frame has an end; and hardly a list goes further down than this.
-            self.rooms_changed(entry.pk for entry in rest)
-            del liveliest[LISTED:]
-        for_all = [entry for entry in liveliest if entry.kind == Room.Kind.OPEN]
-        insiders = {user_id for entry in liveliest for user_id in entry.members}
+        for_all = [entry for entry in found if entry.kind == Room.Kind.OPEN]
+        insiders = {user_id for entry in found for user_id in entry.members}
         encoder = Encoder(self._frame_part)
         async for user_id in in_turns(list(self.viewers)):
             rooms = for_all
             if user_id in insiders:
-                rooms = [entry for entry in liveliest if entry.is_for(user_id)]
+                rooms = [entry for entry in found if entry.is_for(user_id)]
             for member in self.viewers.get(user_id, ()) if rooms else ():
-                member.push(encoder.frame(rooms))
+                member.push(encoder.frame(rooms[:LISTED]))
 
     def _push_marks(self, found):
         for user_id, marks in found.items():

@@ -25,9 +25,10 @@ from .variants import SERVERS, options
 
 PROCESSES = 3
 MEMBERS, STORM = 10_000, 2_000
-USERS, ROOMS = 50, 1_000
+ROOMS = 1_000
 AT_ONCE = 64  # who join at the same time, at first; in the storm, everybody
 SETTLE = 5.0  # seconds
+TOLD = 20.0  # seconds until all lists of rooms have heard who came last
 REST = 30.0  # seconds without anybody doing anything
 TALK = 10.0  # seconds
 RATES = (200, 600)  # messages a second, of all together
@@ -97,7 +98,7 @@ class Site:
     def guest(self, number):
         """A new member, one of ten in its room."""
         port = self.servers[number % PROCESSES].port
-        return Guest(port, f"room-{number % ROOMS}", self.cookies[number % USERS])
+        return Guest(port, f"room-{number % ROOMS}", self.cookies[number])
 
     def speakers(self):
         """Members of one room, on each process one."""
@@ -148,7 +149,7 @@ class Site:
 
 
 @contextlib.contextmanager
-def running(kind):
+def running(kind, members):
     """Run three processes, PostgreSQL and Redis; yields the `Site`."""
     with (
         tempfile.TemporaryDirectory(prefix="channelscope-crowd-") as directory,
@@ -168,7 +169,7 @@ def running(kind):
             for server in servers:
                 stack.enter_context(server)
             done = subprocess.run(
-                processes.command("tests.bench.people", str(USERS), str(ROOMS)),
+                processes.command("tests.bench.people", str(members), str(ROOMS)),
                 cwd=ROOT,
                 env=processes.environment(data, **environment),
                 check=True,
@@ -196,7 +197,7 @@ def counting_postgres():
 
 def measure(kind, members, storm):
     """Fill three processes, let them rest and talk, and have some come back."""
-    with running(kind) as site:
+    with running(kind, members) as site:
         crowd, empty = Crowd(), site.memory() / PROCESSES
 
         def progress(words):
@@ -205,7 +206,7 @@ def measure(kind, members, storm):
         memory, began_at = site.memory(), time.monotonic()
         crowd.bring([site.guest(number) for number in range(members)], AT_ONCE)
         joined_a_second = members / (time.monotonic() - began_at)
-        crowd.rest(SETTLE)
+        crowd.rest(TOLD)
         memory = (site.memory() - memory) / members
         progress(f"{members:,} joined, {joined_a_second:.0f} a second")
 

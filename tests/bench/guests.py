@@ -5,6 +5,7 @@ import contextlib
 import errno
 import json
 import os
+import re
 import select
 import socket
 import struct
@@ -18,22 +19,31 @@ JOIN_WITHIN = 300.0  # seconds for all of them
 HEAD_END = b"\r\n\r\n"
 PING, PONG, CLOSE = 0x89, 0x8A, 0x88  # first bytes of frames
 HISTORY, RESUMED = b'{"type":"history"', b'{"type":"resumed"'
+MESSAGE, NUMBER = b'{"type":"message"', re.compile(rb'"seq":(\d+)')
 SAYING = frame(b'{"message": "hola a todos"}')
+LISTING = frame(b'{"type": "rooms"}')
+READING_PAUSE = 1.5  # seconds between two words about it
 
 
 class Guest:
-    """A member that a `Crowd` serves.
+    """A member that a `Crowd` serves, and that does what the chat's page does.
 
-    Whoever was there before asks for what it has missed, as the chat's page does.
+    It looks at the list of rooms, says how far it has read, as if somebody looked at
+    it all the time, and if it was there before asks for what it has missed.
     """
 
-    __slots__ = ("port", "room", "cookie", "rev", "socket", "unread", "awaited")
+    __slots__ = (
+        *("port", "room", "cookie", "rev", "socket", "unread", "awaited"),
+        *("seq", "told", "tells_at"),
+    )
 
     def __init__(self, port, room, cookie):
         self.port = port
         self.room = room
         self.cookie = cookie
         self.rev = None  # of its history, once it has had one
+        self.seq = self.told = 0  # of the last message, and up to where it has read
+        self.tells_at = 0.0
         self.socket = None
         self.unread = b""
         self.awaited = None  # the start of the frame that it waits for
@@ -94,6 +104,9 @@ class Guest:
             self.socket.send(frame(payload, PONG))
         elif self.awaited is not None and payload.startswith(self.awaited):
             self._go_on(json.loads(payload))
+        elif payload.startswith(MESSAGE):
+            self.seq = int(NUMBER.search(payload)[1])
+            self._tell()
 
     def _go_on(self, content):
         self.awaited = None
@@ -101,6 +114,17 @@ class Guest:
             self.awaited = RESUMED
             self.socket.send(frame(b'{"type": "resume", "after": %d}' % self.rev))
         self.rev = content["rev"]
+        self.seq = max([self.seq, *(message["seq"] for message in content["messages"])])
+        if self.awaited is None:
+            self.socket.send(LISTING)
+            self._tell()
+
+    def _tell(self):
+        """Say how far it has read, unless it just did."""
+        now = time.monotonic()
+        if self.seq > self.told and now >= self.tells_at:
+            self.socket.send(frame(b'{"type": "read", "seq": %d}' % self.seq))
+            self.told, self.tells_at = self.seq, now + READING_PAUSE
 
 
 class Crowd:
