@@ -1,11 +1,21 @@
 """The list of rooms beside a room and on its own page: live, before two browsers."""
 
 import itertools
+import json
+import re
 
 import pytest
 from playwright.sync_api import expect
 
-from .pages import enter, expect_connected, message, say
+from .pages import enter, eventually, expect_connected, message, say
+
+TOO_SOON = {
+    "type": "error",
+    "code": "rate",
+    "detail": "Too fast; try again in 0.1 s.",
+    "about": "rooms",
+    "retry_after": 0.1,
+}
 
 numbers = itertools.count(1)
 
@@ -58,6 +68,33 @@ def test_the_page_of_all_rooms_shows_what_is_said_and_who_is_there(both):
     bruno.get_by_role("button", name="Room settings").click()
     bruno.get_by_role("button", name="Archive").click()
     expect(room).to_have_count(0)
+
+
+@pytest.mark.parametrize("where", ["/rooms/", "/rooms/lobby/"])
+def test_a_list_that_was_asked_for_too_soon_is_asked_for_again(both, where):
+    ana, bruno = both
+    asked = []
+
+    def refuse_first(page):
+        server = page.connect_to_server()
+
+        def pass_on(frame):
+            if json.loads(frame).get("type") == "rooms":
+                asked.append(frame)
+                if len(asked) == 1:
+                    return page.send(json.dumps(TOO_SOON))
+            return server.send(frame)
+
+        page.on_message(pass_on)
+
+    ana.route_web_socket(re.compile("/ws/"), refuse_first)
+    ana.goto(where)
+    expect_connected(ana)
+    eventually(lambda: len(asked) == 2)
+
+    name, _ = make(bruno)
+
+    expect(entry(ana, name)).to_have_count(1)
 
 
 def test_what_is_not_read_is_counted_and_what_calls_one_too(both):

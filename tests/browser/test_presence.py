@@ -99,6 +99,22 @@ def test_who_only_gets_messages_stays_idle(both, room, database):
     )
 
 
+def test_who_comes_and_goes_leaves_the_keyboard_where_it_is(both, room, page_of):
+    ana, bruno = both
+    to_bruno = ana.get_by_role("button", name="Message to bruno alone")
+    to_bruno.focus()
+
+    vera = page_of("vera")
+    enter(vera, room)
+    expect(here(ana)).to_have_text(["ana (you)", "bruno", "vera"])
+    expect(to_bruno).to_be_focused()
+
+    bruno.goto("/rooms/")
+    expect(here(ana)).to_have_text(["ana (you)", "vera"])
+    # There is nothing to press any more; the next key starts from the side.
+    assert ana.evaluate("document.activeElement.id") == "members-side"
+
+
 def test_who_leaves_was_last_seen_then(both, room, database, page_of):
     ana, bruno = both
     make_member(database, room, "bruno")

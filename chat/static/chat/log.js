@@ -1,5 +1,6 @@
 // The messages of a room, in the order of their numbers whatever order they come in.
 
+import { focusOn } from "./focus.js";
 import { head, messageElement, separator, wayElement } from "./message.js";
 import { day } from "./times.js";
 
@@ -375,12 +376,6 @@ export class Log {
     this.tellMore(true);
     this.arrange(0);
   }
-}
-
-/** Focus what is focused by nothing but this. */
-function focusOn(element) {
-  element.tabIndex = -1;
-  element.focus({ preventScroll: true });
 }
 
 function opensDay({ date }, before) {

@@ -1,5 +1,6 @@
 // Who is in the room, who of them is idle, and who belongs to it but is away.
 
+import { focusOn } from "./focus.js";
 import { exact, relative, span } from "./times.js";
 
 const EVERY = 30_000; // ms between two looks at the clock
@@ -37,10 +38,23 @@ export class Members {
       ? gettext("Nobody is listed yet.")
       : gettext("Presence unavailable: the server does not record who is connected.");
     this.count.textContent = this.hereCount.textContent = names ? names.length : "";
-    this.list.replaceChildren(...(names ?? []).map((name) => this.member(name, idle[name])));
-    this.away.hidden = away.length === 0;
-    this.away.querySelector("ul").replaceChildren(...away.map((one) => this.absentee(one)));
+    this.keepingFocus(() => {
+      this.list.replaceChildren(...(names ?? []).map((name) => this.member(name, idle[name])));
+      this.away.hidden = away.length === 0;
+      this.away.querySelector("ul").replaceChildren(...away.map((one) => this.absentee(one)));
+    });
     this.tellTimes();
+  }
+
+  /** Whoever is at somebody's button stays there; or beside the list, if they have gone. */
+  keepingFocus(change) {
+    const focused = document.activeElement;
+    const isHere = this.side.contains(focused);
+    change();
+    if (!isHere || focused.isConnected) return;
+    const same = [...this.side.querySelectorAll(".way")].find(({ value }) => value === focused.value);
+    if (same) same.focus({ preventScroll: true });
+    else focusOn(this.side);
   }
 
   member(name, idleSince) {

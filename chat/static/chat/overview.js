@@ -1,6 +1,6 @@
 // The page of all rooms, kept live over a socket of its own.
 
-import { Rooms } from "./rooms.js";
+import { askAgain, askForRooms, Rooms } from "./rooms.js";
 import { Socket } from "./socket.js";
 import { Status } from "./status.js";
 
@@ -20,10 +20,11 @@ const status = new Status({ pill: find("state"), notice: find("notice"), retry: 
 socket.addEventListener("frame", ({ detail }) => {
   if (detail.type === "rooms") rooms.take(detail);
   if (detail.type === "marks") rooms.mark(detail);
+  if (detail.type === "error") askAgain(socket, detail);
   find("no-rooms").hidden = rooms.known.size > 0;
 });
 socket.addEventListener("state", ({ detail }) => {
   status.show(detail.state === "open" ? { state: "connected" } : detail);
-  if (detail.state === "open") socket.send({ type: "rooms" });
+  if (detail.state === "open") askForRooms(socket);
 });
 socket.retry();

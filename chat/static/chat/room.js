@@ -11,7 +11,7 @@ import { Log } from "./log.js";
 import { Members } from "./members.js";
 import { Outbox } from "./outbox.js";
 import { Reading } from "./reading.js";
-import { Rooms } from "./rooms.js";
+import { askAgain, askForRooms, Rooms } from "./rooms.js";
 import { Search } from "./search.js";
 import { Socket } from "./socket.js";
 import { showNotice } from "./notice.js";
@@ -136,6 +136,7 @@ const handlers = {
   found: (frame) => search.found(frame),
   error(frame) {
     if (frame.about === "search") search.refused(frame);
+    else if (frame.about === "rooms") askAgain(socket, frame);
     else if (!outbox.refused(frame) && !changes.refused(frame)) history.failed();
   },
 };
@@ -152,7 +153,7 @@ function joined() {
   outbox.connect(true);
   changes.connect(true);
   facts.refresh();
-  socket.send({ type: "rooms" });
+  askForRooms(socket);
   reading.send();
 }
 

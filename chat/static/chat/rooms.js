@@ -2,8 +2,19 @@
 
 import { exact, relative } from "./times.js";
 
+const AGAIN = 1; // s until the list is asked for again, if the server does not say
 const FEW = 99; // unread messages, and then only that there are more
 const KINDS = { private: gettext("private"), direct: gettext("direct message") };
+
+/** Ask for the list, and for what changes in it from then on. */
+export function askForRooms(socket) {
+  socket.send({ type: "rooms" });
+}
+
+/** The server refused the list: ask once more, when it says, and not all tabs at once. */
+export function askAgain(socket, { retry_after: wait = AGAIN }) {
+  setTimeout(() => askForRooms(socket), 1000 * wait * (1 + Math.random()));
+}
 
 /**
  * The rooms that a user may enter, in one list or in two: `direct` for direct messages.
