@@ -1,8 +1,10 @@
 """The list of rooms beside a room and on its own page: live, before two browsers."""
 
+import contextlib
 import itertools
 import json
 import re
+import sqlite3
 
 import pytest
 from playwright.sync_api import expect
@@ -90,11 +92,40 @@ def test_a_list_that_was_asked_for_too_soon_is_asked_for_again(both, where):
     ana.route_web_socket(re.compile("/ws/"), refuse_first)
     ana.goto(where)
     expect_connected(ana)
-    eventually(lambda: len(asked) == 2)
 
     name, _ = make(bruno)
 
     expect(entry(ana, name)).to_have_count(1)
+    assert len(asked) == 2
+
+
+def test_a_room_too_far_down_to_be_told_of_keeps_its_count(own_server, page_of):
+    with contextlib.closing(sqlite3.connect(own_server.database, timeout=20)) as it:
+        rooms = [(f"room-{number:03}", f"Room {number}") for number in range(150)]
+        it.executemany(
+            "INSERT INTO chat_room (slug, name, created_at, last_seq, last_rev) "
+            "VALUES (?, ?, CURRENT_TIMESTAMP, 3, 3)",
+            rooms,
+        )
+        it.execute(
+            "INSERT INTO chat_membership (room_id, user_id, since, read_seq) "
+            "SELECT r.id, u.id, CURRENT_TIMESTAMP, 1 FROM chat_room r, auth_user u "
+            "WHERE u.username = 'ana'"
+        )
+        it.commit()
+    ana, marks = page_of("ana", at=own_server), []
+    ana.on(
+        "websocket",
+        lambda socket: socket.on(
+            "framereceived", lambda text: marks.append(text) if '"marks"' in text else 0
+        ),
+    )
+
+    ana.goto("/rooms/?page=3")
+
+    count = entry(ana, "Room 140").locator(".unread-count")
+    assert eventually(lambda: ana.evaluate("0") or marks)  # which hears of frames
+    expect(count).to_have_text("2")
 
 
 def test_what_is_not_read_is_counted_and_what_calls_one_too(both):

@@ -31,6 +31,7 @@ export class Rooms {
     this.complete = complete; // whether it has all rooms of the whole list
     this.template = document.getElementById("entry");
     this.known = new Map(); // rooms by slug
+    this.listed = new Set(); // slugs of the last whole list
     for (const list of new Set([rooms, direct])) {
       list.addEventListener("mouseleave", () => this.arrange());
       list.addEventListener("focusout", () => this.arrange());
@@ -44,17 +45,19 @@ export class Rooms {
   /** Take in what the server says of rooms; of all of them, if that is the `whole`. */
   take({ rooms, whole }) {
     const named = new Set(rooms.map(({ room }) => room));
+    if (whole) this.listed = named;
     for (const room of rooms) this.put(room);
     const gone = (slug) => !named.has(slug) && slug !== this.current;
     if (whole && this.complete) [...this.known.keys()].filter(gone).forEach((slug) => this.remove(slug));
     this.arrange();
   }
 
-  /** Take in how far the user has read; in all rooms, if that is the `whole`. */
+  /** Take in how far the user has read; in all of the list, if that is the `whole`. */
   mark({ marks, whole }) {
     const named = new Map(marks.map((mark) => [mark.room, mark]));
     for (const slug of [...this.known.keys()]) {
-      const mark = named.get(slug) ?? (whole && { room: slug, read: null, mentions: 0 });
+      const never = whole && this.listed.has(slug) && { room: slug, read: null, mentions: 0 };
+      const mark = named.get(slug) ?? never;
       if (mark) this.put(mark);
     }
   }
