@@ -160,6 +160,32 @@ def test_what_is_not_read_is_counted_and_what_calls_one_too(both):
     expect(entry(other_tab, name).locator(".unread-count")).to_be_hidden()
 
 
+@pytest.mark.parametrize("count", [30, 70])
+def test_a_room_opens_where_one_had_stopped_reading(both, count):
+    ana, bruno = both
+    name, slug = make(ana)
+    say(ana, "what bruno has read")
+    enter(bruno, slug)
+    expect(message(bruno, "what bruno has read")).to_have_count(1)
+    enter(bruno)
+    expect(entry(bruno, name).locator(".unread-count")).to_be_hidden()
+    for number in range(1, count + 1):
+        say(ana, f"message {number}")
+    unread = entry(bruno, name).locator(".unread-count")
+    expect(unread).to_have_text(str(count))
+
+    enter(bruno, slug)
+
+    first, last = message(bruno, "message 1"), message(bruno, f"message {count}")
+    expect(bruno.get_by_role("separator").get_by_text("new")).to_be_in_viewport()
+    expect(first).to_be_in_viewport()
+    expect(unread).to_have_text(str(count))  # nobody has seen them yet
+    bruno.get_by_role("button", name=f"{count} new messages").click()
+    expect(last).to_be_in_viewport()
+    expect(bruno.get_by_role("textbox", name="Message to")).to_be_focused()
+    expect(unread).to_be_hidden()
+
+
 def test_a_private_room_opens_to_who_is_invited_and_closes_at_once(both, tolerate):
     tolerate.append("404")
     ana, bruno = both

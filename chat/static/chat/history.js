@@ -62,7 +62,10 @@ export class History {
   show({ messages, more, newer }, asked) {
     const { log } = this;
     if (asked === END) log.showEnd(messages, more);
-    else if (asked?.around) log.showAround(asked.around, messages, more, newer, !asked.stays);
+    else if (asked?.around) {
+      log.showAround(asked.around, messages, more, newer, !asked.stays);
+      if (asked.isUnread) log.showUnread(asked.around);
+    }
     else if (asked?.before) log.addOlder(messages, more);
     else if (asked?.after) log.addNewer(messages, newer);
   }
@@ -98,6 +101,11 @@ export class History {
   /** Load the newest messages. */
   toEnd() {
     this.want(END);
+  }
+
+  /** Load the messages around the first that is not read. */
+  toUnread(seq) {
+    this.want({ type: "history", around: seq, stays: true, isUnread: true });
   }
 
   /** Go to a message, wherever it is. */

@@ -18,13 +18,15 @@ const EDGE = 48; // px from the end that count as being there
 export class Log {
   /**
    * `ways(message)`: kind, name and action of what `user` can do with a message. `toEnd()`
-   * loads the newest messages; `onRead(seq)` hears up to where all is read.
+   * loads the newest messages, `toUnread(seq)` those around the first that is not read;
+   * `onRead(seq)` hears up to where all is read, `onEnd()` that the button has led there.
    */
-  constructor(scroller, user, { ways, toEnd, onRead }) {
+  constructor(scroller, user, { ways, toEnd, toUnread, onRead, onEnd }) {
     this.scroller = scroller;
     this.user = user;
     this.ways = ways;
     this.toEnd = toEnd;
+    this.toUnread = toUnread;
     this.onRead = onRead;
     this.list = scroller.querySelector("#messages");
     this.start = scroller.querySelector("#log-start");
@@ -34,9 +36,13 @@ export class Log {
     this.latest = 0; // the highest number that was heard of
     this.unread = 0;
     this.unreadFrom = undefined; // the first message that was not read
+    this.readBefore = undefined; // up to where all was read when the page opened
     this.more = false;
     this.newer = false;
-    this.button.addEventListener("click", () => this.toNewest());
+    this.button.addEventListener("click", () => {
+      this.toNewest();
+      onEnd();
+    });
     scroller.addEventListener("scroll", () => this.scrolled(), { passive: true });
     new ResizeObserver(() => this.follow()).observe(scroller);
     this.following = true;
@@ -53,12 +59,55 @@ export class Log {
 
   /** Show the newest messages, in place of any others. */
   showEnd(messages, more) {
+    if (more && messages[0].seq > this.readBefore + 1) return this.leaveOut(messages);
     this.clear();
     for (const message of messages) this.insert(message);
     this.catchUp();
     this.tellMore(more);
     this.stick();
-    this.read();
+    if (!this.beginUnread()) this.read();
+  }
+
+  /** The page opens: begin with what is not read, unless all of that is in view. */
+  beginUnread() {
+    const read = this.readBefore;
+    this.readBefore = undefined;
+    const unread = this.messages.filter(({ seq, user }) => seq > read && user !== this.user);
+    if (!unread.length) return false;
+    this.divide(unread[0].seq);
+    if (this.divider.offsetTop >= this.scroller.scrollTop) return false;
+    this.unread = unread.length;
+    this.toDivider();
+    return true;
+  }
+
+  /** The page opens, and what is not read begins before the newest messages. */
+  leaveOut(messages) {
+    const read = this.readBefore;
+    this.readBefore = undefined;
+    this.latest = messages.at(-1).seq;
+    this.unread = this.latest - read;
+    this.newer = true;
+    this.following = false;
+    this.toUnread(read + 1);
+  }
+
+  /** Show messages around the first that is not read, and begin there. */
+  showUnread(seq) {
+    const first = this.messages.find((message) => message.seq >= seq && message.user !== this.user);
+    if (!first) return;
+    this.divide(first.seq);
+    this.toDivider();
+  }
+
+  get divider() {
+    return this.find(this.unreadFrom).lines.at(-1);
+  }
+
+  toDivider() {
+    this.scroller.scrollTop = this.divider.offsetTop - EDGE;
+    this.atEnd();
+    this.tellUnread();
   }
 
   /** Show messages before the oldest, keeping in place what is being read. */
@@ -213,6 +262,12 @@ export class Log {
     return this.following;
   }
 
+  /** Whether the end is more than a page away. */
+  get isFar() {
+    const { scrollHeight, scrollTop, clientHeight } = this.scroller;
+    return scrollHeight - scrollTop > 2 * clientHeight;
+  }
+
   /** Follow the newest message or not, as the reader scrolls. */
   scrolled() {
     // Opening the notice or growing the field scrolls as well; nobody meant it.
@@ -234,7 +289,7 @@ export class Log {
 
   tellUnread() {
     const { unread } = this;
-    this.button.hidden = this.following || (unread === 0 && !this.newer);
+    this.button.hidden = this.following || (unread === 0 && !this.newer && !this.isFar);
     const count = interpolate(ngettext("%s new message", "%s new messages", unread), [unread]);
     this.button.textContent = `${unread ? count : gettext("To the newest messages")} ↓`;
     document.title = document.title.replace(/^\(\d+\) |^/, unread ? `(${unread}) ` : "");

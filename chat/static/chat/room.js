@@ -22,6 +22,7 @@ import { Typing } from "./typing.js";
 
 const find = (id) => document.getElementById(id);
 const { slug, kind, user, staff, textLimit, rate } = find("room").dataset;
+const hasKeyboard = matchMedia("(pointer: fine)").matches; // or else one comes up, over the messages
 
 const socket = new Socket(`/ws/chat/${slug}/`);
 const log = new Log(find("log"), user, {
@@ -31,6 +32,8 @@ const log = new Log(find("log"), user, {
     return own || staff ? [...ways, ["delete", gettext("Delete"), () => remove(message)]] : ways;
   },
   toEnd: () => history.toEnd(),
+  toUnread: (seq) => history.toUnread(seq),
+  onEnd: () => (hasKeyboard ? find("message") : find("log")).focus(),
   onRead(seq) {
     reading.read(seq);
     if (seq) rooms.read(slug, seq);
@@ -98,7 +101,7 @@ function remove({ seq, text }) {
 const handlers = {
   history(frame) {
     const joining = !history.joined;
-    if (history.rev === undefined) log.unreadFrom = firstUnread(frame.messages);
+    if (history.rev === undefined) log.readBefore = rooms.known.get(slug)?.read ?? undefined;
     history.received(frame);
     for (const message of frame.messages) outbox.seen(message.client_id);
     if (!joining) return;
@@ -141,13 +144,6 @@ const handlers = {
   },
 };
 
-/** The number of the first message that the user has not read, if they have been here. */
-function firstUnread(messages) {
-  const { read } = rooms.known.get(slug) ?? {};
-  if (read === undefined || read === null) return undefined;
-  return messages.find((message) => message.seq > read && message.user !== user)?.seq;
-}
-
 function joined() {
   status.show({ state: "connected" });
   outbox.connect(true);
@@ -174,4 +170,4 @@ document.addEventListener("visibilitychange", () => log.atEnd() && log.read());
 setUpDrawers();
 setUpSettings();
 socket.retry();
-if (matchMedia("(pointer: fine)").matches) find("message").focus();
+if (hasKeyboard) find("message").focus();
