@@ -90,6 +90,11 @@ class ChatConsumer(ChatSocket):
         place = room.pk, self.scope["user"].pk
         return await reader.ask_together(places_of, place)
 
+    async def check_place(self):
+        """Tell nothing to who was removed a moment ago."""
+        if not await self.may_enter(self.member.room):
+            raise Room.DoesNotExist(REMOVED)
+
     async def handle(self, content):
         match content.get("type", "message"):
             case "message":
@@ -144,6 +149,7 @@ class ChatConsumer(ChatSocket):
         """Show a page before a number, after it, or around it."""
         where, seq = place_of(content)
         self.count_question()
+        await self.check_place()
         room, page = self.member.room, getattr(Message.objects, where)
         messages, *rest = await reader.ask(page, room.pk, seq, PAGE)
         self.answer(frames.page(messages, room.slug, where, seq, *rest))
@@ -153,6 +159,7 @@ class ChatConsumer(ChatSocket):
         text, before = query_of(content), before_of(content)
         self.count_question()
         self.take_turn(searches_made, SEARCH_RATE)
+        await self.check_place()
         room, ask = self.member.room, Message.objects.containing
         messages, rest = await searcher.ask(ask, room.pk, text, before, PAGE)
         self.answer(frames.found(messages, rest, room.slug, text))
@@ -161,6 +168,7 @@ class ChatConsumer(ChatSocket):
         """Say what changed while the client was away, a page at a time."""
         after = after_of(content)
         self.count_question()
+        await self.check_place()
         room = self.member.room
         news = await reader.ask_together(page_of_news, (room.pk, after))
         if news is None:

@@ -50,7 +50,9 @@ class LocalRoom:
         for member in self.members:
             if member.seen >= since:
                 member.catch_up(numbered_frames)
-        self.delivered = min(member.seen for member in self.members)
+        # Those who leave see nothing more, and hold up nobody.
+        seen = [member.seen for member in self.members if not member.leaving]
+        self.delivered = min(seen, default=numbered_frames[-1][0])
         return len(numbered_frames)
 
     def take(self, committed, limit):
@@ -100,10 +102,10 @@ class LocalRoom:
         for member in self.members:
             member.dismiss(code, reason)
 
-    def dismiss_strangers(self, places):
-        """Close the sockets of those who have no place here any more."""
+    def dismiss_removed(self, places):
+        """Close the sockets of those who had one of these places."""
         for member in self.members:
-            if (self.pk, member.user_id) not in places:
+            if (self.pk, member.user_id) in places:
                 member.dismiss(CloseCode.NO_SUCH_ROOM, REMOVED)
 
 
@@ -118,6 +120,7 @@ class Hub:
     ROLL_INTERVAL = 10.0  # seconds; a process that died sends no tick
     ROLL_PAUSE = 0.25  # seconds between two roll calls, at least
     ROLL_REST = 9  # times as long as one takes, which thousands of members make long
+    PLACES_PAUSE = 0.1  # seconds between two looks at who was removed, at least
     LOGIN_INTERVAL = 15.0  # seconds; an open socket does not hear of a logout
     LOGINS_AT_ONCE = 500  # that one question is about
     HEARTBEAT_INTERVAL = 20.0  # seconds; a page that misses two reconnects
@@ -133,7 +136,7 @@ class Hub:
         self.reading = Reading(self._tell_marks)
         self.absentees = roll.Absentees()
         self.delivery = Errand(self._deliver)
-        self.place_check = Errand(self._check_places)
+        self.place_check = Errand(self._check_places, self.PLACES_PAUSE)
         self.login_check = Errand(self._check_logins)
         self.roll_call = Errand(self._call_roll, self.ROLL_PAUSE, self.ROLL_REST)
         self.heartbeat = Errand(self._beat)
@@ -277,9 +280,10 @@ class Hub:
         if not closed:
             return
         places = {(room.pk, m.user_id) for room in closed for m in room.members}
-        places = await courier.ask(Membership.objects.of, places)
+        # Who joins meanwhile was not asked for, and is not among them.
+        removed = places.difference(await courier.ask(Membership.objects.of, places))
         for room in closed:
-            room.dismiss_strangers(places)
+            room.dismiss_removed(removed)
 
     async def _check_logins(self):
         """Close the sockets of those who have logged out, or may not come any more."""
@@ -308,6 +312,7 @@ class Hub:
             if member.writer is not None and not member.writer.done()
         ]:
             await asyncio.wait(writers)
+        await self.reading.finish()
 
     def _on_tick(self, kind, about):
         match kind:

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from django.contrib.auth import get_user_model
-from django.db.models import Count, Q
+from django.db.models import Count, Exists, OuterRef, Q
 
 from . import frames
 from .errand import Errand, in_turns
@@ -34,9 +34,6 @@ class Entry(NamedTuple):
         """What a user calls it: a direct one by the other's name."""
         others = [name for pk, name in self.members.items() if pk != user.pk]
         return others[0] if self.kind == Room.Kind.DIRECT and others else self.name
-
-    def is_for(self, user_id):
-        return self.kind == Room.Kind.OPEN or user_id in self.members
 
 
 class Mark(NamedTuple):
@@ -72,17 +69,26 @@ def lists(user_ids):
     theirs = not_archived.exclude(kind=Room.Kind.OPEN)
     theirs = theirs.filter(memberships__user__in=user_ids)
     open_to_all = entries(Room.objects.filter(pk__in=open_and_listed()))
-    closed = entries(theirs.distinct())
+    closed = by_member(entries(theirs.distinct()).values())
     found = {}
     for user_id in user_ids:
-        own = [entry for entry in closed.values() if entry.is_for(user_id)]
-        rooms = sorted([*open_to_all.values(), *own], key=liveliness)
+        rooms = [*open_to_all.values(), *closed[user_id]]
+        rooms.sort(key=liveliness)
         found[user_id] = rooms[:LISTED]
     marks = marks_of({entry.pk for rooms in found.values() for entry in rooms}, found)
     return {
         user_id: [(entry, marks.get((entry.pk, user_id), NEVER)) for entry in rooms]
         for user_id, rooms in found.items()
     }
+
+
+def by_member(found):
+    """Return what is not open of some entries, by the ids of users who are members."""
+    theirs = defaultdict(list)
+    for entry in found:
+        for user_id in entry.members:
+            theirs[user_id].append(entry)
+    return theirs
 
 
 def open_and_listed():
@@ -119,8 +125,10 @@ def marks_of(room_ids, user_ids):
     rows = Membership.objects.filter(**of_these)
     rows = rows.values_list("room_id", "user_id", "read_seq")
     read = {(room, user): seq for room, user, seq in rows}
-    calls = Mention.objects.filter(**of_these).values_list("room_id", "user_id")
-    calls = calls.annotate(Count("pk"))
+    has_read = {"room": OuterRef("room"), "user": OuterRef("user")}
+    has_read = Membership.objects.filter(read_seq__gte=OuterRef("seq"), **has_read)
+    calls = Mention.objects.filter(~Exists(has_read), **of_these)
+    calls = calls.values_list("room_id", "user_id").annotate(Count("pk"))
     mentions = {(room, user): count for room, user, count in calls}
     places = read.keys() | mentions.keys()
     return {place: Mark(read.get(place), mentions.get(place, 0)) for place in places}
@@ -135,22 +143,32 @@ def named_marks(places):
     return found
 
 
-def states(user_ids):
-    """What tells that something of a room has changed: `{room id: (slug, …)}`.
+class Known(NamedTuple):
+    """What tells that something has changed of the rooms of some users."""
 
-    Of those that are open to all, and those of some users: of direct ones there may be
-    as many as there are pairs of users.
+    users: frozenset  # their ids
+    rooms: dict  # facts by the id of the room
+    places: set  # (room id, user id) in rooms that are not open
+
+
+def look(user_ids):
+    """Return the `Known` of some users.
+
+    Of rooms that are open to all, and of theirs: of direct ones there may be as many as
+    there are pairs of users.
     """
-    users, found = list(user_ids), {}
+    users, rooms, places = list(user_ids), {}, set()
     is_open, some = Q(kind=Room.Kind.OPEN), [Q(kind=Room.Kind.OPEN)]
     for start in range(0, len(users), TOGETHER):
         theirs = Membership.objects.filter(user__in=users[start : start + TOGETHER])
         some.append(~is_open & Q(pk__in=theirs.values("room")))
+        closed = theirs.exclude(room__kind=Room.Kind.OPEN)
+        places.update(closed.values_list("room_id", "user_id"))
     for of_these in some:
         rows = Room.objects.filter(of_these)
         rows = rows.values_list("pk", "slug", "name", "archived_at", "last_rev")
-        found |= {pk: tuple(facts) for pk, *facts in rows}
-    return found
+        rooms |= {pk: tuple(facts) for pk, *facts in rows}
+    return Known(frozenset(users), rooms, places)
 
 
 def missing(room_ids):
@@ -174,7 +192,7 @@ class Listing:
     def __init__(self):
         self.viewers = defaultdict(set)  # members, by the id of their user
         self.changes = Changes()
-        self.known = None  # as `states`, at the last look
+        self.known = None  # as `look` has found it, the last time
         self.present = None  # names by slug; None if nobody can know
         self.everybody = frozenset()  # names of all who are here
         self.round = Errand(self._go_round, self.PAUSE, self.REST)
@@ -237,7 +255,7 @@ class Listing:
         try:
             if changes.anything:
                 await self._look(changes)
-            if (wanted := changes.wanted()) is not None:
+            if (wanted := changes.wanted(list(self.viewers))) is not None:
                 await self._push_rooms(await reader.ask(in_lists, wanted))
             if changes.places:
                 self._push_marks(await reader.ask(named_marks, changes.places))
@@ -248,22 +266,28 @@ class Listing:
             raise
 
     async def _look(self, changes):
-        before, self.known = self.known, await reader.ask(states, list(self.viewers))
+        before, now = self.known, await reader.ask(look, list(self.viewers))
+        self.known = now
         if before is None:
             return
-        gone = before.keys() - self.known.keys()  # or those who look at them are
+        gone = before.rooms.keys() - now.rooms.keys()  # or those who look at them are
         if gone and await reader.ask(missing, gone):
             self.start_anew()
-        changes.rooms |= {pk for pk, was in self.known.items() if before.get(pk) != was}
+        moved = {user_id for _, user_id in before.places ^ now.places}
+        self.start_anew(moved & before.users)  # invited or removed, and nobody told
+        rooms = now.rooms.items()
+        changes.rooms |= {pk for pk, is_now in rooms if before.rooms.get(pk) != is_now}
 
     async def _push_rooms(self, found):
         for_all = [entry for entry in found if entry.kind == Room.Kind.OPEN]
-        insiders = {user_id for entry in found for user_id in entry.members}
+        theirs = by_member(found)
+        place = {entry.pk: number for number, entry in enumerate(found)}
         encoder = Encoder(self._frame_part)
         async for user_id in in_turns(list(self.viewers)):
             rooms = for_all
-            if user_id in insiders:
-                rooms = [entry for entry in found if entry.is_for(user_id)]
+            if user_id in theirs:
+                rooms = [*for_all, *theirs[user_id]]
+                rooms.sort(key=lambda entry: place[entry.pk])
             for member in self.viewers.get(user_id, ()) if rooms else ():
                 member.push(encoder.frame(rooms[:LISTED]))
 
@@ -323,15 +347,21 @@ class Changes:
     newcomers: set = field(default_factory=set)  # members that need the whole list
     anything: bool = False
 
-    def wanted(self):
-        """The rooms that are to be asked for; None if there are none."""
+    def wanted(self, viewers):
+        """The rooms that are to be asked for; None if there are none.
+
+        Of direct ones, in which people are wherever they are, those of `viewers`.
+        """
         if not (self.rooms or self.slugs or self.names):
             return None
-        field = get_user_model().USERNAME_FIELD
-        of_these = {f"memberships__user__{field}__in": self.names}
-        direct = Q(kind=Room.Kind.DIRECT, **of_these)
-        rooms = Q(pk__in=self.rooms) | Q(slug__in=self.slugs) | direct
-        return Room.objects.filter(rooms).distinct()
+        rooms = Q(pk__in=self.rooms) | Q(slug__in=self.slugs)
+        if self.names:
+            of_these = {f"user__{get_user_model().USERNAME_FIELD}__in": self.names}
+            of_these = Membership.objects.filter(**of_these).values("room")
+            theirs = Membership.objects.filter(user__in=viewers).values("room")
+            direct = Q(kind=Room.Kind.DIRECT)
+            rooms |= direct & Q(pk__in=of_these) & Q(pk__in=theirs)
+        return Room.objects.filter(rooms)
 
 
 def here(entry, present, everybody):

@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 from django.conf import settings
 from django.contrib.auth import get_user_model
+from django.core.exceptions import ValidationError
 from django.core.serializers.json import DjangoJSONEncoder
 from django.core.validators import RegexValidator
 from django.db import connection, models, transaction
@@ -44,9 +45,12 @@ class RoomQuerySet(models.QuerySet):
         """Return the conversation of two users, and whether it was just made."""
         low, high = sorted([user.pk, other.pk])
         name = f"{user.get_username()}, {other.get_username()}"[:SLUG_LENGTH]
+        slug = f"{DIRECT}{low}-{high}"
+        if self.filter(slug=slug).exclude(kind=Room.Kind.DIRECT).exists():
+            slug += "-direct"  # some room was called so before there were direct ones
         with transaction.atomic():
             room, is_new = self.get_or_create(
-                slug=f"{DIRECT}{low}-{high}",
+                slug=slug,
                 kind=Room.Kind.DIRECT,
                 defaults={"name": name, "created_by": user},
             )
@@ -172,6 +176,11 @@ class Room(models.Model):
     def __str__(self):
         return self.name
 
+    def clean(self):
+        if self._state.adding and self.slug.startswith(DIRECT):
+            words = _("Addresses that begin with “dm-” are for direct messages.")
+            raise ValidationError({"slug": words})
+
     def get_absolute_url(self):
         return reverse("room", args=[self.slug])
 
@@ -197,17 +206,25 @@ class Room(models.Model):
 
 class MembershipQuerySet(models.QuerySet):
     def let_go(self, room, user_id):
-        """Take a user's place in a room away, and what called them there."""
+        """Take a user's place in a room away, and what called them there.
+
+        What they say at this moment is stored before, or not at all.
+        """
         with transaction.atomic():
+            Room.objects.heads([room.pk])
             self.filter(room=room, user=user_id).delete()
             Mention.objects.filter(room=room, user=user_id).delete()
 
     def of(self, pairs):
         """Return `{(room id, user id): True}` for those of the pairs that are there."""
-        rooms, users = zip(*pairs, strict=True) if pairs else ((), ())
-        found = self.filter(room__in=set(rooms), user__in=set(users))
-        found = set(found.values_list("room_id", "user_id"))
-        return dict.fromkeys(found.intersection(pairs), True)
+        places, rows = self._places(dict.fromkeys(pairs, 0))
+        with connection.cursor() as cursor:
+            cursor.execute(
+                "SELECT m.room_id, m.user_id FROM chat_membership m "
+                f"JOIN {places} USING (room_id, user_id)",
+                [rows],
+            )
+            return dict.fromkeys(cursor.fetchall(), True)
 
     def foremost(self, room_ids, most):
         """Return those who have read furthest, at most so many of each room.
@@ -260,7 +277,9 @@ class MembershipQuerySet(models.QuerySet):
             )
             cursor.execute(
                 "DELETE FROM chat_mention WHERE id IN (SELECT call.id FROM "
-                f"{places} JOIN chat_mention call ON call.user_id = place.user_id "
+                f"{places} JOIN chat_room r ON r.id = place.room_id "
+                "AND r.last_seq >= place.seq "
+                "JOIN chat_mention call ON call.user_id = place.user_id "
                 "AND call.room_id = place.room_id AND call.seq <= place.seq)",
                 [rows],
             )
@@ -276,7 +295,8 @@ class MembershipQuerySet(models.QuerySet):
             cursor.execute(
                 "SELECT r.slug, place.user_id, m.read_seq, (SELECT count(*) FROM "
                 "chat_mention call WHERE call.user_id = place.user_id AND "
-                "call.room_id = place.room_id) "
+                "call.room_id = place.room_id AND "
+                "call.seq > COALESCE(m.read_seq, 0)) "
                 f"FROM {places} JOIN chat_room r ON r.id = place.room_id "
                 "LEFT JOIN chat_membership m ON m.room_id = place.room_id "
                 "AND m.user_id = place.user_id "
@@ -562,15 +582,21 @@ class Message(models.Model):
 
 
 class MentionQuerySet(models.QuerySet):
+    CALLED = 50  # users by one message
+
     def write(self, new, changed):
         """Note whom messages call, in place of whom they have called before.
 
-        Their `called` is set to the ids of those users. In the transaction that writes
-        the messages.
+        Their `called` is set to the ids of those users, the former ones included. In
+        the transaction that writes the messages.
         """
         if changed:
             numbers = (Q(room=m.room_id, seq=m.seq) for m in changed)
-            self.filter(reduce(or_, numbers)).delete()
+            former = self.filter(reduce(or_, numbers))
+            by_number = {(m.room_id, m.seq): m for m in changed}
+            for *number, user_id in former.values_list("room_id", "seq", "user_id"):
+                by_number[tuple(number)].called |= {user_id}
+            former.delete()
         texts = [(m, called_names(m.text)) for m in (*new, *changed) if "@" in m.text]
         wanted = set().union(*(names for _, names in texts))
         if not wanted:
@@ -578,10 +604,13 @@ class MentionQuerySet(models.QuerySet):
         field = get_user_model().USERNAME_FIELD
         users = get_user_model().objects.filter(**{f"{field}__in": wanted})
         ids = dict(users.values_list(field, "pk"))
+        calls = []
         for message, names in texts:
             called = {ids[name] for name in names if name in ids}
-            message.called = called - {message.author_id}
-        self._insert([(m, user) for m, _ in texts for user in m.called])
+            called = sorted(called - {message.author_id})[: self.CALLED]
+            calls += [(message, user_id) for user_id in called]
+            message.called |= set(called)
+        self._insert(calls)
 
     def _insert(self, calls):
         """Insert calls, but of those who may not enter, or have read on already."""

@@ -1,10 +1,14 @@
 """How far people have read: gathered for a moment, then stored at once."""
 
+import logging
+
 from monitor.turns import taking_turns
 
 from .errand import Errand
 from .models import Membership
 from .reader import Reader
+
+logger = logging.getLogger("channelscope.chat")
 
 # A connection of its own: what is stored waits for the database's other writers, and
 # nobody may wait for that.
@@ -41,6 +45,14 @@ class Reading:
         """Try again what could not be stored."""
         if self.marks:
             self.errand.ask()
+
+    async def finish(self):
+        """Store what is left, as the server stops."""
+        if self.marks:
+            try:
+                await self._store()
+            except Exception:
+                logger.warning("How far some have read is lost", exc_info=True)
 
     async def _store(self):
         marks, self.marks = self.marks, {}

@@ -135,8 +135,10 @@ async def test_what_many_have_read_is_stored_together(lobby_with, design, make_u
     await lobby_with(3)
     await Room.objects.filter(slug="design").aupdate(last_seq=5)
     lobby = await Room.objects.aget(slug="lobby")
-    ana, bruno = [await sync_to_async(make_user)(name) for name in ("ana", "bruno")]
-    for room, user, seq in ((lobby, ana, 2), (lobby, bruno, 1), (design, bruno, 4)):
+    names = ("ana", "bruno", "carla")
+    ana, bruno, carla = [await sync_to_async(make_user)(name) for name in names]
+    calls = [(lobby, ana, 2), (lobby, bruno, 1), (design, bruno, 4), (lobby, carla, 3)]
+    for room, user, seq in calls:
         await Mention.objects.acreate(room=room, user=user, seq=seq)
     await Membership.objects.acreate(room=design, user=bruno, read_seq=3)
     await Membership.objects.acreate(room=lobby, user=ana, read_seq=3)
@@ -146,6 +148,7 @@ async def test_what_many_have_read_is_stored_together(lobby_with, design, make_u
             (lobby.pk, ana.pk): 2,  # a mark only goes forward
             (lobby.pk, bruno.pk): 3,
             (design.pk, ana.pk): 6,  # was not said yet
+            (lobby.pk, carla.pk): 4,  # nor this
             (design.pk, bruno.pk): 5,
         }
     )
@@ -156,7 +159,7 @@ async def test_what_many_have_read_is_stored_together(lobby_with, design, make_u
         ("lobby", "bruno", 3),
         ("design", "bruno", 5),
     }
-    assert not await Mention.objects.aexists()
+    assert [mention.user_id async for mention in Mention.objects.all()] == [carla.pk]
 
 
 async def test_a_mention_counts_until_it_is_read(join, look, make_user):
@@ -180,10 +183,11 @@ async def test_a_mention_counts_until_it_is_read(join, look, make_user):
 
 
 async def test_an_edit_calls_others_and_a_deletion_nobody(join, look, make_user):
-    for name in ("ana", "carla"):
-        await sync_to_async(make_user)(name)
+    await sync_to_async(make_user)("carla")
+    list_of_ana, _ = await look("ana")
     bruno = await join("bruno")
     await bruno.say("@ana look")
+    await until(Mention.objects.aexists)
     await bruno.hear("message")
 
     await bruno.send_json_to({"type": "edit", "seq": 1, "message": "@carla look"})
@@ -193,6 +197,8 @@ async def test_an_edit_calls_others_and_a_deletion_nobody(join, look, make_user)
         async for mention in Mention.objects.select_related("user")
     ]
     assert called == ["carla"]
+    for mentions in (1, 0):
+        assert (await marked(list_of_ana, "lobby"))["mentions"] == mentions
 
     await bruno.send_json_to({"type": "delete", "seq": 1})
     await bruno.hear("done")
@@ -227,6 +233,24 @@ async def test_a_lost_tick_is_healed_by_looking_again(
 
     await Room.objects.filter(slug="design").adelete()
     while "design" in await whole(ana):
+        pass
+
+
+async def test_a_lost_tick_keeps_no_room_from_who_is_invited_or_in_the_list_of_others(
+    look, design, make_user, monkeypatch
+):
+    monkeypatch.setattr(Hub, "ROLL_INTERVAL", 0.05)
+    await Room.objects.filter(slug="design").aupdate(kind=Room.Kind.PRIVATE)
+    ana, bruno = [await sync_to_async(make_user)(name) for name in ("ana", "bruno")]
+    await Membership.objects.acreate(room=design, user=bruno)
+    (list_of_ana, _), (list_of_bruno, _) = await look("ana"), await look("bruno")
+
+    await Membership.objects.acreate(room=design, user=ana)
+    while "design" not in await whole(list_of_ana):
+        pass
+
+    await Membership.objects.filter(user=bruno).adelete()
+    while "design" in await whole(list_of_bruno):
         pass
 
 

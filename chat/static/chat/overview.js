@@ -18,7 +18,10 @@ const socket = new Socket("/ws/rooms/");
 const status = new Status({ pill: find("state"), notice: find("notice"), retry: () => socket.retry() });
 
 socket.addEventListener("frame", ({ detail }) => {
-  if (detail.type === "rooms") rooms.take(detail);
+  if (detail.type === "rooms") {
+    rooms.take(detail);
+    rooms.tellStale(false);
+  }
   if (detail.type === "marks") rooms.mark(detail);
   if (detail.type === "error") askAgain(socket, detail);
   find("no-rooms").hidden = rooms.known.size > 0;
@@ -26,5 +29,6 @@ socket.addEventListener("frame", ({ detail }) => {
 socket.addEventListener("state", ({ detail }) => {
   status.show(detail.state === "open" ? { state: "connected" } : detail);
   if (detail.state === "open") askForRooms(socket);
+  else rooms.tellStale(true);
 });
 socket.retry();

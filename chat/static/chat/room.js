@@ -22,6 +22,7 @@ import { Typing } from "./typing.js";
 
 const find = (id) => document.getElementById(id);
 const { slug, kind, user, staff, textLimit, rate } = find("room").dataset;
+const NO_SUCH_ROOM = 4404; // or nobody's who is not a member
 const hasKeyboard = matchMedia("(pointer: fine)").matches; // or else one comes up, over the messages
 
 const socket = new Socket(`/ws/chat/${slug}/`);
@@ -41,7 +42,13 @@ const log = new Log(find("log"), user, {
 });
 const reading = new Reading((seq) => socket.send({ type: "read", seq }));
 const history = new History(log, (question) => socket.send(question));
-const rooms = new Rooms({ rooms: find("rooms-list"), direct: find("direct-list"), user, current: slug });
+const rooms = new Rooms({
+  rooms: find("rooms-list"),
+  direct: find("direct-list"),
+  user,
+  current: slug,
+  reads: () => log.following && !document.hidden,
+});
 const search = new Search(find("search"), find("search-button"), {
   ask: (question) => socket.send(question),
   goTo: (seq) => history.goTo(seq),
@@ -123,7 +130,10 @@ const handlers = {
     history.saw(frame.rev);
   },
   room: (frame) => showRoom(kind, frame, composer),
-  rooms: (frame) => rooms.take(frame),
+  rooms(frame) {
+    rooms.take(frame);
+    rooms.tellStale(false);
+  },
   marks: (frame) => rooms.mark(frame),
   typing: (frame) => typing.saw(frame.user),
   done: (frame) => changes.done(frame),
@@ -144,6 +154,13 @@ const handlers = {
   },
 };
 
+/** Nobody writes on a page that the server has sent away; what was written can be copied. */
+function leave({ state, code }) {
+  const isOut = state === "closed" && code === NO_SUCH_ROOM;
+  find("composer").inert = isOut;
+  for (const name of ["search-button", "room-settings"]) if (find(name)) find(name).disabled = isOut;
+}
+
 function joined() {
   status.show({ state: "connected" });
   outbox.connect(true);
@@ -161,6 +178,8 @@ socket.addEventListener("state", ({ detail }) => {
   if (history.rev === undefined) log.tellAbsent(connecting);
   history.lost();
   members.lost(connecting);
+  rooms.tellStale(true);
+  leave(detail);
   typing.forgetAll();
   changes.connect(false);
   outbox.connect(false, { final: detail.state === "closed" });

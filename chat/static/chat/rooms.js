@@ -22,10 +22,11 @@ export function askAgain(socket, { retry_after: wait = AGAIN }) {
  * What was said last comes first; while somebody points into a list, nothing moves.
  */
 export class Rooms {
-  constructor({ rooms, direct = rooms, user, current, archived = false, grows = true, complete = true }) {
+  constructor({ rooms, direct = rooms, user, current, reads, archived = false, grows = true, complete = true }) {
     this.lists = { rooms, direct };
     this.user = user;
     this.current = current; // the slug of the room that the page shows
+    this.reads = reads; // () => whether somebody reads its newest messages
     this.archived = archived; // whether it lists these, or the others
     this.grows = true;
     this.complete = complete; // whether it has all rooms of the whole list
@@ -58,8 +59,20 @@ export class Rooms {
     for (const slug of [...this.known.keys()]) {
       const never = whole && this.listed.has(slug) && { room: slug, read: null, mentions: 0 };
       const mark = named.get(slug) ?? never;
-      if (mark) this.put(mark);
+      if (mark) this.put(this.newer(mark));
     }
+  }
+
+  /** A mark, or what is known here already: it is on its way to the server. */
+  newer(mark) {
+    const { read, seq } = this.known.get(mark.room);
+    if ((read ?? 0) <= (mark.read ?? 0)) return mark;
+    return { ...mark, read, mentions: read < seq ? mark.mentions : 0 };
+  }
+
+  /** The connection went, or is there: whether the lists are true. */
+  tellStale(isStale) {
+    for (const list of Object.values(this.lists)) list.classList.toggle("stale", isStale);
   }
 
   /** The messages of a room up to a number are read. */
@@ -84,7 +97,8 @@ export class Rooms {
   }
 
   show(room) {
-    const { element, kind, last, here, here_count: count } = room;
+    const { element, kind, last } = room;
+    const { here, count } = this.others(room);
     const find = (name) => element.querySelector(`.${name}`);
     element.dataset.kind = kind;
     const link = element.querySelector("a");
@@ -101,12 +115,22 @@ export class Rooms {
     this.showTime(room);
   }
 
-  showCounts({ element, seq, read, mentions }) {
-    const unread = read === null || read === undefined ? 0 : Math.max(0, seq - read);
-    const calls = element.querySelector(".calls-count");
-    calls.hidden = !mentions;
-    calls.textContent = `@${mentions}`;
-    calls.ariaLabel = interpolate(ngettext("%s mention", "%s mentions", mentions), [mentions]);
+  /** Who is there; of a direct one, whether the other is. */
+  others({ kind, here, here_count: count }) {
+    if (kind !== "direct" || here === undefined) return { here, count };
+    const others = here.filter((name) => name !== this.user);
+    return { here: others, count: others.length };
+  }
+
+  showCounts({ element, seq, read, mentions: calls, room }) {
+    // What is about to be shown is read as soon as it is.
+    const isRead = read === null || read === undefined || (room === this.current && this.reads());
+    const unread = isRead ? 0 : Math.max(0, seq - read);
+    const mentions = isRead && read ? 0 : calls;
+    const called = element.querySelector(".calls-count");
+    called.hidden = !mentions;
+    called.textContent = `@${mentions}`;
+    called.ariaLabel = interpolate(ngettext("%s mention", "%s mentions", mentions), [mentions]);
     const count = element.querySelector(".unread-count");
     count.hidden = unread === 0;
     count.textContent = unread > FEW ? `${FEW}+` : unread;

@@ -34,6 +34,7 @@ export class Search {
   }
 
   open() {
+    if (this.panel.hidden) this.cameFrom = document.activeElement;
     this.panel.hidden = false;
     this.opener.ariaExpanded = true;
     this.field.select();
@@ -44,7 +45,8 @@ export class Search {
     if (this.panel.hidden) return;
     this.panel.hidden = true;
     this.opener.ariaExpanded = false;
-    this.opener.focus();
+    // Back to what one was at: by the keys, mostly the message that is being written.
+    (this.cameFrom === document.body ? this.opener : this.cameFrom).focus();
   }
 
   begin(text) {

@@ -19,11 +19,15 @@ export const exact = (date) => EXACT.format(date);
 export function relative(date, now = new Date()) {
   const seconds = (date - now) / 1000;
   if (seconds < -7 * 86400) return date.toLocaleDateString();
+  if (seconds <= -86400) return RELATIVE.format(Math.round((midnight(date) - midnight(now)) / 86400_000), "day");
   for (const [unit, length] of UNITS) {
     if (Math.abs(seconds) >= length) return RELATIVE.format(whole(seconds / length), unit);
   }
   return gettext("just now");
 }
+
+// "Yesterday" is the day before, not 24 to 48 hours ago. Some days have 23 or 25.
+const midnight = (date) => new Date(date).setHours(0, 0, 0, 0);
 
 /** How long ago, in the largest unit: "5 min". */
 export function span(date, now = new Date()) {
