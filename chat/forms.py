@@ -1,3 +1,5 @@
+import secrets
+
 from django import forms
 from django.contrib.auth import get_user_model
 from django.core.exceptions import ValidationError
@@ -21,6 +23,10 @@ class RenameForm(forms.ModelForm):
         fields = ["name"]
         error_messages = {"name": NAME_ERRORS}
 
+    def clean(self):
+        if "name" in self.cleaned_data and self.instance.kind == Room.Kind.OPEN:
+            refuse_double(self.cleaned_data["name"], self.instance)
+
 
 class RoomForm(forms.ModelForm):
     """A new room, of which people give the name and the address follows."""
@@ -35,26 +41,37 @@ class RoomForm(forms.ModelForm):
         labels = {"name": _("New room")}
         error_messages = {"name": NAME_ERRORS}
 
-    def clean_name(self):
-        name = self.cleaned_data["name"]
-        slug = slugify(name).replace("_", "-")
-        if not slug.strip("-"):
-            raise ValidationError(_("Use some letters a-z or digits in the name."))
-        if len(slug) > SLUG_LENGTH:  # a ligature becomes two letters
-            raise ValidationError(_("This name is too long; use a shorter one."))
-        if slug.startswith(DIRECT):
-            words = _("Names that begin with “dm” are for direct messages.")
-            raise ValidationError(words)
-        if Room.objects.filter(slug=slug).exists():
-            words = _("There is a room “%(room)s” already.")
-            raise ValidationError(words, params={"room": slug})
-        self.instance.slug = slug
-        return name
-
-    def save(self):
-        if self.cleaned_data["is_private"]:
+    def clean(self):
+        name, is_private = (self.cleaned_data.get(n) for n in ("name", "is_private"))
+        if is_private:
             self.instance.kind = Room.Kind.PRIVATE
-        return super().save()
+        if name:
+            if not is_private:
+                refuse_double(name, self.instance)
+            self.instance.slug = new_slug(name, is_private)
+
+
+def refuse_double(name, room):
+    """ValidationError if another room that is open to all is called so."""
+    others = Room.objects.filter(kind=Room.Kind.OPEN, name__iexact=name)
+    if others.exclude(pk=room.pk).exists():
+        words = _("There is a room “%(room)s” already.")
+        raise ValidationError({"name": ValidationError(words, params={"room": name})})
+
+
+def new_slug(name, is_private):
+    """An address for a new room, from its name.
+
+    With something that nobody can guess at its end, if it has to be told apart; and if
+    the room is private: nobody is to find out by trying that it is there.
+    """
+    slug = slugify(name).replace("_", "-").strip("-")
+    is_usable = slug and len(slug) <= SLUG_LENGTH and not slug.startswith(DIRECT)
+    if is_usable and not is_private and not Room.objects.filter(slug=slug).exists():
+        return slug
+    end = f"-{secrets.token_hex(4)}"
+    start = slug if is_usable else f"room-{slug}"
+    return start[: SLUG_LENGTH - len(end)].strip("-") + end
 
 
 class UserForm(forms.Form):
@@ -63,7 +80,9 @@ class UserForm(forms.Form):
     user = forms.CharField(
         max_length=150,
         error_messages={"required": _("Say who, by the user name.")},
-        widget=forms.TextInput(attrs={"list": "people", "autocomplete": "off"}),
+        widget=forms.TextInput(
+            attrs={"list": "people", "autocomplete": "off", "autocapitalize": "none"}
+        ),
     )
 
     def __init__(self, *args):
@@ -71,8 +90,11 @@ class UserForm(forms.Form):
 
     def clean_user(self):
         name = self.cleaned_data["user"]
-        user = get_user_model().objects.filter(is_active=True, username=name).first()
-        if user is None:
+        # As people write it; a telephone begins it with a capital.
+        users = get_user_model().objects.filter(is_active=True, username__iexact=name)
+        found = {user.get_username(): user for user in users}
+        user = found.get(name) or (len(found) == 1 and found.popitem()[1])
+        if not user:
             words = _("There is no user “%(name)s”. Look how it is spelled.")
             raise ValidationError(words, params={"name": name})
         return user

@@ -35,7 +35,7 @@ def make(page, private=False):
     page.get_by_label("Private").set_checked(private)
     page.get_by_role("button", name="Make room").click()
     expect_connected(page)
-    return name, name.lower().replace(" ", "-")
+    return name, re.search("/rooms/(.+)/", page.url)[1]
 
 
 def entry(page, name):

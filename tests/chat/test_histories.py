@@ -14,7 +14,6 @@ from hypothesis import HealthCheck, Phase
 from hypothesis import strategies as st
 from hypothesis.stateful import (
     RuleBasedStateMachine,
-    precondition,
     rule,
     run_state_machine_as_test,
 )
@@ -234,7 +233,6 @@ class Histories(RuleBasedStateMachine):
             client.wire.notice()
         client.wire = None
 
-    @precondition(lambda self: any(client.wire for client in self.clients))
     @rule(is_lost=st.booleans())
     def kill(self, is_lost):
         """The process dies: what was to be stored is, or is lost; nobody is told."""

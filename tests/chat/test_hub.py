@@ -104,6 +104,21 @@ async def test_a_doubled_tick_brings_nothing_twice(join, store_elsewhere):
     assert await ana.hears_nothing()
 
 
+async def test_who_is_about_to_leave_holds_up_nobody(
+    join, store_elsewhere, monkeypatch
+):
+    monkeypatch.setattr(Hub, "PASS", 10)
+    ana, _bruno = await join(), await join("bruno")
+    [room] = local_hub().rooms.values()
+    [leaving] = [member for member in room.members if member.username == "bruno"]
+    leaving.dismiss(4403, "go")  # and its consumer has not heard of the end yet
+
+    await store_elsewhere(*map(str, range(50)))
+    await get_channel_layer().group_send(GROUP, {"type": Tick.ROOM})
+
+    assert [(await ana.hear())["message"] for _ in range(50)] == [*map(str, range(50))]
+
+
 async def test_more_than_one_pass_arrives_whole_and_in_order(
     join, store_elsewhere, monkeypatch
 ):

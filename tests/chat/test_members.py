@@ -1,5 +1,9 @@
 """Private rooms are for their members, direct ones for two; nobody else gets in."""
 
+import asyncio
+import json
+import threading
+
 import pytest
 from asgiref.sync import sync_to_async
 from django.contrib.auth import get_user_model
@@ -9,7 +13,7 @@ from chat.codes import CloseCode
 from chat.hub import REMOVED, Hub
 from chat.ledger import NotAMember, ledger
 from chat.listing import Listing
-from chat.models import Membership, Mention, Message, Room
+from chat.models import Membership, MembershipQuerySet, Mention, Message, Room
 
 pytestmark = pytest.mark.django_db(transaction=True)
 PATH = "/ws/chat/secret/"
@@ -28,6 +32,7 @@ def secret(make_user):
         make_user(name)
     make_user("olga", is_staff=True)
     post("/rooms/", "ana", name="Secret", is_private="on")
+    Room.objects.filter(name="Secret").update(slug="secret")  # nobody could guess it
     do("invite", "ana", user="bruno")
     return Room.objects.get(slug="secret")
 
@@ -123,6 +128,61 @@ async def test_a_lost_tick_keeps_nobody_in(join, secret, monkeypatch):
     await Membership.objects.filter(user__username="bruno").adelete()
 
     assert (await bruno.hear_farewell())["reason"] == REMOVED
+
+
+def test_that_a_private_room_is_there_cannot_be_found_out(secret):
+    Room.objects.filter(slug="secret").update(slug="secret-1f2e3d4c")
+
+    for _ in range(2):
+        address = post("/rooms/", "carla", name="Secret", is_private="on").url
+        assert client_of("carla").get(address).status_code == 200
+    assert post("/rooms/", "carla", name="Secret").url == "/rooms/secret/"
+
+
+async def test_who_joins_while_places_are_checked_stays(join, secret, monkeypatch):
+    asked, answer = threading.Event(), threading.Event()
+    of = MembershipQuerySet.of
+
+    def slow(places, pairs):
+        if threading.current_thread().name.startswith("chat-courier"):
+            asked.set()
+            assert answer.wait(5)
+        return of(places, pairs)
+
+    monkeypatch.setattr(MembershipQuerySet, "of", slow)
+    await join("ana", PATH)
+    await asyncio.to_thread(asked.wait, 5)
+
+    bruno = await join("bruno", PATH)
+    answer.set()
+
+    await bruno.say("still here")
+    assert (await bruno.hear("message"))["seq"] == 1
+    assert await bruno.hears_nothing()
+
+
+@pytest.mark.parametrize(
+    "question",
+    [
+        {"type": "history", "before": 2},
+        {"type": "search", "text": "secret"},
+        {"type": "resume", "after": 0},
+    ],
+)
+async def test_who_was_removed_and_not_told_yet_reads_nothing(
+    join, secret, monkeypatch, question
+):
+    monkeypatch.setattr(Hub, "POLL_INTERVAL", 60)
+    ana, bruno = await join("ana", PATH), await join("bruno", PATH)
+    await ana.say("a secret")
+    await bruno.hear("message")
+    await Membership.objects.filter(user__username="bruno").adelete()
+
+    await bruno.send_json_to(question)
+
+    while (frame := await bruno.receive_json_from(timeout=5))["type"] != "bye":
+        assert "secret" not in json.dumps(frame.get("messages", ""))
+    assert frame["reason"] == REMOVED
 
 
 async def test_who_is_no_member_any_more_writes_nothing(join, secret, monkeypatch):
@@ -229,6 +289,22 @@ class TestDirect:
     def test_a_conversation_with_nobody_is_told(self, secret, name, error):
         assert error in post("/direct/", "ana", user=name).text
         assert not Room.objects.filter(kind=Room.Kind.DIRECT).exists()
+
+    def test_a_name_is_found_however_it_begins(self, secret):
+        first = post("/direct/", "ana", user="Bruno").url
+
+        assert first == post("/direct/", "ana", user="bruno").url
+
+    def test_a_room_that_was_called_so_before_is_another_one(self, secret):
+        ids = sorted(
+            client_of(name).session["_auth_user_id"] for name in ("ana", "bruno")
+        )
+        Room.objects.create(slug="dm-{}-{}".format(*ids), name="Direct mail")
+
+        first = post("/direct/", "ana", user="bruno").url
+
+        assert first == post("/direct/", "bruno", user="ana").url
+        assert client_of("carla").get(first).status_code == 404
 
     def test_nobody_runs_it_and_it_stays_readable_when_the_other_is_gone(self, secret):
         address = post("/direct/", "ana", user="bruno").url

@@ -29,6 +29,20 @@ async def hear(socket, kind):
     return frame
 
 
+async def test_how_far_one_has_read_survives_a_stop(server):
+    server.start()
+    async with server.connect("/ws/chat/", "ana") as ana:
+        await ana.send('{"message": "hola"}')
+        await hear(ana, "message")
+        await ana.send('{"type": "read", "seq": 1}')
+        await ana.send('{"type": "whoami"}')
+        await hear(ana, "whoami")  # so the server has heard of the other, too
+
+        assert await asyncio.to_thread(server.stop) == 0
+
+    assert server.rows("SELECT read_seq FROM chat_membership") == [(1,)]
+
+
 async def refused_with(server, path, **options):
     """The HTTP status of a handshake that is refused."""
     with pytest.raises(websockets.InvalidStatus) as refusal:
