@@ -102,7 +102,8 @@ class DirectView(RoomsView):
             room, is_new = Room.objects.direct(request.user, other)
             if is_new:
                 tick(Tick.MEMBERS, [(room.pk, other.pk), (room.pk, request.user.pk)])
-            return redirect(room)
+            # Or the browser goes on to look for the form that it came from.
+            return redirect(f"{room.get_absolute_url()}#message")
         self.object_list = self.get_queryset()
         return self.render_to_response(self.get_context_data(direct_form=form))
 

@@ -37,6 +37,11 @@ def secret(make_user):
     return Room.objects.get(slug="secret")
 
 
+def conversation(name, other):
+    """Open the conversation of two users; return its address."""
+    return post("/direct/", name, user=other).url.removesuffix("#message")
+
+
 def client_of(name):
     client = Client()
     client.force_login(get_user_model().objects.get(username=name))
@@ -267,8 +272,8 @@ def test_an_open_room_has_no_members_to_invite(secret, make_user):
 
 class TestDirect:
     def test_two_users_have_one_conversation_whoever_opens_it(self, secret):
-        first = post("/direct/", "ana", user="bruno").url
-        assert post("/direct/", "bruno", user="ana").url == first
+        first = conversation("ana", "bruno")
+        assert conversation("bruno", "ana") == first
 
         names = {
             name: client_of(name).get(first).context["name"]
@@ -291,9 +296,9 @@ class TestDirect:
         assert not Room.objects.filter(kind=Room.Kind.DIRECT).exists()
 
     def test_a_name_is_found_however_it_begins(self, secret):
-        first = post("/direct/", "ana", user="Bruno").url
+        first = conversation("ana", "Bruno")
 
-        assert first == post("/direct/", "ana", user="bruno").url
+        assert first == conversation("ana", "bruno")
 
     def test_a_room_that_was_called_so_before_is_another_one(self, secret):
         ids = sorted(
@@ -301,13 +306,13 @@ class TestDirect:
         )
         Room.objects.create(slug="dm-{}-{}".format(*ids), name="Direct mail")
 
-        first = post("/direct/", "ana", user="bruno").url
+        first = conversation("ana", "bruno")
 
-        assert first == post("/direct/", "bruno", user="ana").url
+        assert first == conversation("bruno", "ana")
         assert client_of("carla").get(first).status_code == 404
 
     def test_nobody_runs_it_and_it_stays_readable_when_the_other_is_gone(self, secret):
-        address = post("/direct/", "ana", user="bruno").url
+        address = conversation("ana", "bruno")
         settings = f"{address}settings/"
         assert post(settings, "ana", do="archive").status_code == 403
 
@@ -316,7 +321,7 @@ class TestDirect:
         assert client_of("ana").get(address).context["name"] == "ana, bruno"
 
     async def test_the_list_says_whether_the_other_is_here(self, connect, join, secret):
-        address = (await post_async("/direct/", "ana", user="bruno")).url
+        address = await sync_to_async(conversation)("ana", "bruno")
         slug = address.split("/")[2]
         ana = await connect("ana", "/ws/rooms/")
         await ana.send_json_to({"type": "rooms"})

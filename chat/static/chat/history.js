@@ -4,6 +4,7 @@ const NEAR = 1200; // px from either end at which the next page is asked for
 const GAP = 500; // changes; after more of them the page begins anew
 const RETRY = 2000; // ms
 const TELL = 32; // changes after which the server hears that they are here
+const PLACES = ["before", "after", "around"]; // of a page; its answer repeats them
 const END = { type: "history", before: Number.MAX_SAFE_INTEGER };
 
 export class History {
@@ -35,6 +36,8 @@ export class History {
   /** Messages that were there before; with a `rev` if it is the answer to joining. */
   received(frame) {
     const { asked } = this;
+    // What was asked twice is answered twice.
+    if (this.joined && !(asked && PLACES.some((place) => place in asked && asked[place] === frame[place]))) return;
     this.asked = null;
     if (this.joined) this.show(frame, asked);
     else this.join(frame);

@@ -21,9 +21,10 @@ export class Log {
    * loads the newest messages, `toUnread(seq)` those around the first that is not read;
    * `onRead(seq)` hears up to where all is read, `onEnd()` that the button has led there.
    */
-  constructor(scroller, user, { ways, toEnd, toUnread, onRead, onEnd }) {
+  constructor(scroller, user, { isDirect, ways, toEnd, toUnread, onRead, onEnd }) {
     this.scroller = scroller;
     this.user = user;
+    this.isDirect = isDirect; // between two users
     this.ways = ways;
     this.toEnd = toEnd;
     this.toUnread = toUnread;
@@ -60,7 +61,7 @@ export class Log {
   /** Show the newest messages, in place of any others. */
   showEnd(messages, more) {
     if (more && messages[0].seq > this.readBefore + 1) return this.leaveOut(messages);
-    this.clear();
+    this.renew();
     for (const message of messages) this.insert(message);
     this.catchUp();
     this.tellMore(more);
@@ -131,7 +132,7 @@ export class Log {
 
   /** Show messages around one, in place of any others; and point at it, or only show it. */
   showAround(seq, messages, more, newer, isJump) {
-    this.clear();
+    this.renew();
     this.following = false;
     this.newer = newer;
     for (const message of messages) this.insert(message);
@@ -222,6 +223,13 @@ export class Log {
     this.arrange(this.messages.findIndex((message) => message.seq === seq));
   }
 
+  /** Make room for a page that may be older than what came live since it was asked for. */
+  renew() {
+    const live = this.newer ? [] : this.messages.slice(-HEARD / 4);
+    this.clear();
+    for (const message of live) this.hear(message, true);
+  }
+
   /** Forget everything shown. */
   clear() {
     this.keepFocus(this.list);
@@ -303,6 +311,7 @@ export class Log {
   tellMore(more) {
     this.more = more;
     if (more) this.start.textContent = gettext("Loading older messages…");
+    else if (this.messages.length && this.isDirect) this.start.textContent = gettext("This is where your conversation begins.");
     else if (this.messages.length) this.start.textContent = gettext("This is where the room begins.");
     else this.start.textContent = gettext("Nothing said yet. Write the first message below.");
   }

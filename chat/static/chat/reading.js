@@ -15,6 +15,11 @@ export class Reading {
     if (!this.timer) this.send();
   }
 
+  /** The connection went: who knows what of it was stored. */
+  lost() {
+    this.told = 0;
+  }
+
   /** The connection is back: what it did not take is told now. */
   send() {
     this.timer = undefined;

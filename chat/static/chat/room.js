@@ -27,6 +27,7 @@ const hasKeyboard = matchMedia("(pointer: fine)").matches; // or else one comes 
 
 const socket = new Socket(`/ws/chat/${slug}/`);
 const log = new Log(find("log"), user, {
+  isDirect: kind === "direct",
   ways(message) {
     const own = message.user === user;
     const ways = own ? [["edit", gettext("Edit"), () => edit(message)]] : [];
@@ -150,7 +151,8 @@ const handlers = {
   error(frame) {
     if (frame.about === "search") search.refused(frame);
     else if (frame.about === "rooms") askAgain(socket, frame);
-    else if (!outbox.refused(frame) && !changes.refused(frame)) history.failed();
+    else if (frame.about === "history" || frame.about === "resume") history.failed();
+    else if (!outbox.refused(frame)) changes.refused(frame);
   },
 };
 
@@ -179,6 +181,8 @@ socket.addEventListener("state", ({ detail }) => {
   history.lost();
   members.lost(connecting);
   rooms.tellStale(true);
+  reading.lost();
+  search.lost();
   leave(detail);
   typing.forgetAll();
   changes.connect(false);

@@ -35,7 +35,7 @@ export class Rooms {
     this.listed = new Set(); // slugs of the last whole list
     for (const list of new Set([rooms, direct])) {
       list.addEventListener("mouseleave", () => this.arrange());
-      list.addEventListener("focusout", () => this.arrange());
+      list.addEventListener("focusout", ({ relatedTarget }) => list.contains(relatedTarget) || this.arrange());
     }
     for (const room of JSON.parse(document.getElementById("rooms-data").textContent)) this.put(room);
     this.grows = grows; // whether rooms come that were not there when it was made

@@ -4,6 +4,7 @@ import { button } from "./button.js";
 import { clock, exact, relative, timeElement } from "./times.js";
 
 const AROUND = 60; // characters that are shown before the first match
+const AWAY = gettext("Not connected; search again when the room is.");
 const HINT = gettext("Type what to look for, then press Enter.");
 
 export class Search {
@@ -18,13 +19,14 @@ export class Search {
     this.list = panel.querySelector("ol");
     this.more = panel.querySelector(".more");
     this.text = ""; // of the question that was asked last
+    this.waits = false; // for its answer
     opener.addEventListener("click", () => (panel.hidden ? this.open() : this.close()));
     panel.querySelector(".close").addEventListener("click", () => this.close());
     panel.querySelector("form").addEventListener("submit", (event) => {
       event.preventDefault();
       this.begin(this.field.value.trim());
     });
-    this.more.addEventListener("click", () => this.question(this.before));
+    this.more.addEventListener("click", () => this.waits || this.question(this.before));
     panel.addEventListener("keydown", (event) => event.key === "Escape" && this.close());
     addEventListener("keydown", (event) => {
       if (event.key !== "k" || !(event.ctrlKey || event.metaKey)) return;
@@ -50,6 +52,7 @@ export class Search {
   }
 
   begin(text) {
+    if (this.waits && text === this.text) return;
     this.list.replaceChildren();
     this.more.hidden = true;
     this.text = text;
@@ -58,15 +61,23 @@ export class Search {
   }
 
   question(before) {
-    const asked = this.ask({ type: "search", text: this.text, ...(before && { before }) });
-    this.note.textContent = asked ? gettext("Searching…") : gettext("Not connected; search again when the room is.");
+    this.waits = this.ask({ type: "search", text: this.text, ...(before && { before }) });
+    this.note.textContent = this.waits ? gettext("Searching…") : AWAY;
+  }
+
+  /** The connection went, and the answer with it. */
+  lost() {
+    if (!this.waits) return;
+    this.waits = false;
+    this.note.textContent = AWAY;
   }
 
   /** Show what was found, after what is there. */
   found({ text, messages, before }) {
-    if (text !== this.text) return;
-    const first = this.list.childElementCount;
+    if (text !== this.text || !this.waits) return;
+    this.waits = false;
     const goesOn = document.activeElement === this.more;
+    const first = this.list.childElementCount;
     this.list.append(...messages.map((message) => this.result(message)));
     this.before = before;
     this.more.hidden = !before;
@@ -80,6 +91,7 @@ export class Search {
 
   /** The server refused a search. */
   refused({ detail }) {
+    this.waits = false;
     this.note.textContent = detail;
   }
 

@@ -21,5 +21,6 @@ export function setUpSettings() {
   find("room-settings").addEventListener("click", () => dialog.showModal());
   if (!("open" in dialog.dataset)) return;
   dialog.showModal(); // something in it was wrong, or goes on
-  history.replaceState(null, "", location.pathname);
+  (dialog.querySelector(".row:has(+ .error) input") ?? dialog.querySelector("[name=user]"))?.focus();
+  history.replaceState(null, "", location.pathname.replace(/settings\/$/, ""));
 }
