@@ -5,10 +5,12 @@ from django.conf import settings
 from monitor.limits import Limit
 
 from .codes import CloseCode
+from .consumers import SEARCH_RATE
 from .hub import Hub
 from .incoming import FRAME_LIMIT, TEXT_LIMIT
 from .ledger import Ledger
 from .member import Member
+from .models import MentionQuerySet, MessageQuerySet
 from .rate import burst
 from .socket import QUESTION_RATE, frame_rate
 
@@ -24,10 +26,26 @@ def limits():
             CloseCode.TOO_FAST,
         ),
         Limit(
-            "questions of a user (history, resume, whoami)",
+            "questions of a user (history, search, resume, rooms, whoami)",
             _rate(QUESTION_RATE),
             "the same",
             CloseCode.TOO_FAST,
+        ),
+        Limit(
+            "searches of a user, which are questions, too",
+            _rate(SEARCH_RATE),
+            "the same",
+            CloseCode.TOO_FAST,
+        ),
+        Limit(
+            "what one search looks through",
+            f"{MessageQuerySet.SEARCHED:,} messages",
+            "the next one goes on from there",
+        ),
+        Limit(
+            "users whom one message calls",
+            f"{MentionQuerySet.CALLED}",
+            "the others see nothing of it in their lists",
         ),
         Limit(
             "frames of a user, of any kind",

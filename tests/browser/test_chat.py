@@ -400,7 +400,8 @@ def test_a_page_loads_the_history_anew_if_the_room_never_had_what_it_shows(page_
             socket.send(json.dumps(resumed))
         elif frame["type"] == "history":
             history = {"type": "history", "messages": [told(3, "restored")]}
-            socket.send(json.dumps(history | {"more": False}))
+            where = {"before": frame["before"], "more": False}
+            socket.send(json.dumps(history | where))
 
     ana.route_web_socket(re.compile("/ws/chat/"), connected)
     enter(ana)

@@ -50,6 +50,7 @@ export class History {
       this.tell();
       return this.ask({ type: "resume", after: this.rev });
     }
+    if (rev < this.rev) this.log.forget();
     if (rev !== this.rev) this.begin(messages, more);
     this.rev = rev;
     this.tell();
@@ -87,7 +88,7 @@ export class History {
 
   /** The room never had what is shown here: its database was restored, say. */
   anew(rev) {
-    this.log.clear();
+    this.log.forget();
     this.rev = rev;
     this.told = undefined;
     this.ask(END);

@@ -230,7 +230,14 @@ export class Log {
     for (const message of live) this.hear(message, true);
   }
 
-  /** Forget everything shown. */
+  /** Forget everything that was said: the room never had it. */
+  forget() {
+    this.clear();
+    this.heard = [];
+    this.latest = 0;
+  }
+
+  /** Show nothing. */
   clear() {
     this.keepFocus(this.list);
     this.list.replaceChildren();
