@@ -19,6 +19,7 @@ TOO_SOON = {
     "retry_after": 0.1,
 }
 
+PHONE = {"width": 390, "height": 844}
 numbers = itertools.count(1)
 
 
@@ -158,6 +159,23 @@ def test_what_is_not_read_is_counted_and_what_calls_one_too(both):
     say(bruno, "fourth")
     expect(message(ana, "fourth")).to_have_count(1)
     expect(entry(other_tab, name).locator(".unread-count")).to_be_hidden()
+
+
+def test_on_a_phone_the_button_says_that_something_is_not_read(page_of):
+    ana, bruno = page_of("ana", viewport=PHONE), page_of("bruno")
+    _, slug = make(bruno)
+    enter(ana, slug)
+    say(bruno, "first")
+    expect(message(ana, "first")).to_have_count(1)
+    enter(ana)
+    expect(ana.get_by_role("button", name="Rooms", exact=True)).to_be_visible()
+
+    say(bruno, "second")
+
+    opener = ana.get_by_role("button", name="Rooms; something is not read")
+    expect(opener).to_be_visible()
+    enter(ana, slug)
+    expect(opener).to_have_count(0)
 
 
 @pytest.mark.parametrize("count", [30, 70])

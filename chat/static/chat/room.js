@@ -46,6 +46,7 @@ const history = new History(log, (question) => socket.send(question));
 const rooms = new Rooms({
   rooms: find("rooms-list"),
   direct: find("direct-list"),
+  opener: document.querySelector("[aria-controls=rooms-side]"),
   user,
   current: slug,
   reads: () => log.following && !document.hidden,

@@ -22,8 +22,9 @@ export function askAgain(socket, { retry_after: wait = AGAIN }) {
  * What was said last comes first; while somebody points into a list, nothing moves.
  */
 export class Rooms {
-  constructor({ rooms, direct = rooms, user, current, reads, archived = false, grows = true, complete = true }) {
+  constructor({ rooms, direct = rooms, opener, user, current, reads, archived = false, grows = true, complete = true }) {
     this.lists = { rooms, direct };
+    this.opener = opener; // the button behind which they are on a phone, if any
     this.user = user;
     this.current = current; // the slug of the room that the page shows
     this.reads = reads; // () => whether somebody reads its newest messages
@@ -40,6 +41,7 @@ export class Rooms {
     for (const room of JSON.parse(document.getElementById("rooms-data").textContent)) this.put(room);
     this.grows = grows; // whether rooms come that were not there when it was made
     this.arrange();
+    this.tellNews();
     setInterval(() => this.tellTimes(), 30_000);
   }
 
@@ -51,6 +53,7 @@ export class Rooms {
     const gone = (slug) => !named.has(slug) && slug !== this.current;
     if (whole && this.complete) [...this.known.keys()].filter(gone).forEach((slug) => this.remove(slug));
     this.arrange();
+    this.tellNews();
   }
 
   /** Take in how far the user has read; in all of the list, if that is the `whole`. */
@@ -61,6 +64,16 @@ export class Rooms {
       const mark = named.get(slug) ?? never;
       if (mark) this.put(this.newer(mark));
     }
+    this.tellNews();
+  }
+
+  /** Say on the button whether something is not read in another room. */
+  tellNews() {
+    if (!this.opener) return;
+    const isNews = ({ room, element }) => room !== this.current && element.classList.contains("has-news");
+    const news = [...this.known.values()].some(isNews);
+    this.opener.classList.toggle("has-news", news);
+    this.opener.ariaLabel = news ? gettext("Rooms; something is not read") : gettext("Rooms");
   }
 
   /** A mark, or what is known here already: it is on its way to the server. */
