@@ -161,8 +161,9 @@ def test_what_is_not_read_is_counted_and_what_calls_one_too(both):
     expect(entry(other_tab, name).locator(".unread-count")).to_be_hidden()
 
 
-def test_on_a_phone_the_button_says_that_something_is_not_read(page_of):
-    ana, bruno = page_of("ana", viewport=PHONE), page_of("bruno")
+def test_on_a_phone_the_button_says_that_something_is_not_read(own_server, page_of):
+    ana = page_of("ana", own_server, viewport=PHONE)
+    bruno = page_of("bruno", own_server)
     _, slug = make(bruno)
     enter(ana, slug)
     say(bruno, "first")

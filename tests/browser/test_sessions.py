@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from django.contrib.sessions.serializers import JSONSerializer
 from django.core import signing
+from playwright.sync_api import expect
 
 from .pages import connection_id, enter, facts, follow, live_rows, watch
 
@@ -67,6 +68,7 @@ def test_two_users_have_two_marks_and_two_tabs_of_one_user_the_same(page_of, roo
     olga = page_of("olga")
     watch(olga)
     links = live_rows(olga, f"/ws/chat/{room}/").locator("td.user a")
+    expect(links).to_have_count(3)
     paths = [link.get_attribute("href") for link in links.all()]
 
     marks = []
