@@ -24,6 +24,7 @@ class RenameForm(forms.ModelForm):
         error_messages = {"name": NAME_ERRORS}
 
     def clean(self):
+        super().clean()
         if "name" in self.cleaned_data and self.instance.kind == Room.Kind.OPEN:
             refuse_double(self.cleaned_data["name"], self.instance)
 
@@ -42,6 +43,7 @@ class RoomForm(forms.ModelForm):
         error_messages = {"name": NAME_ERRORS}
 
     def clean(self):
+        super().clean()
         name, is_private = (self.cleaned_data.get(n) for n in ("name", "is_private"))
         if is_private:
             self.instance.kind = Room.Kind.PRIVATE

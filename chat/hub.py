@@ -312,7 +312,6 @@ class Hub:
             if member.writer is not None and not member.writer.done()
         ]:
             await asyncio.wait(writers)
-        await self.reading.finish()
 
     def _on_tick(self, kind, about):
         match kind:

@@ -10,8 +10,8 @@ from chat.ledger import Change, Submission, next_message
 from chat.models import Membership, Mention, Message, Room
 from chat.ticks import Tick, tick
 
-from .library import DELETES, SAYS, places
 from .people import speakers
+from .repertoire import DELETES, SAYS, places
 from .schedule import schedule
 
 GUESTS = ("ana", "admin")  # demo accounts that belong to the closed rooms

@@ -2,7 +2,7 @@
 
 from datetime import timedelta
 
-from .library import SAYS, Cast
+from .repertoire import SAYS, Cast
 
 DAYS = 5  # with talk, today included
 SHARE = 0.75  # of a room's dialogues; the others are news

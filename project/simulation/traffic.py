@@ -7,9 +7,9 @@ import time
 from chat.models import called_names
 
 from .answers import answer
-from .library import DELETES, SAYS, Cast
 from .people import FEWEST, speakers
 from .person import TYPES_AT_MOST, Person
+from .repertoire import DELETES, SAYS, Cast
 from .schedule import told
 from .tab import Gone, NotTaken
 

@@ -12,8 +12,8 @@ import pytest
 from django.core.management import CommandError, call_command
 
 from project.simulation.backoff import pause
-from project.simulation.library import places
 from project.simulation.people import FEWEST
+from project.simulation.repertoire import places
 
 from ..clock import until
 from ..server import ROOT, Server, free_port

@@ -18,10 +18,7 @@ const socket = new Socket("/ws/rooms/");
 const status = new Status({ pill: find("state"), notice: find("notice"), retry: () => socket.retry() });
 
 socket.addEventListener("frame", ({ detail }) => {
-  if (detail.type === "rooms") {
-    rooms.take(detail);
-    rooms.tellStale(false);
-  }
+  if (detail.type === "rooms") rooms.take(detail);
   if (detail.type === "marks") rooms.mark(detail);
   if (detail.type === "error") askAgain(socket, detail);
   find("no-rooms").hidden = rooms.known.size > 0;

@@ -132,10 +132,7 @@ const handlers = {
     history.saw(frame.rev);
   },
   room: (frame) => showRoom(kind, frame, composer),
-  rooms(frame) {
-    rooms.take(frame);
-    rooms.tellStale(false);
-  },
+  rooms: (frame) => rooms.take(frame),
   marks: (frame) => rooms.mark(frame),
   typing: (frame) => typing.saw(frame.user),
   done: (frame) => changes.done(frame),

@@ -54,6 +54,7 @@ export class Rooms {
     if (whole && this.complete) [...this.known.keys()].filter(gone).forEach((slug) => this.remove(slug));
     this.arrange();
     this.tellNews();
+    this.tellStale(false);
   }
 
   /** Take in how far the user has read; in all of the list, if that is the `whole`. */

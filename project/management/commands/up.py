@@ -113,11 +113,13 @@ class Command(BaseCommand):
 async def say_goodbye():
     """Close every connection with a code that means: come back.
 
-    Then also of those who were past the door, and not known to the monitor yet.
+    Then also of those who were past the door, and not known to the monitor yet. How far
+    they have read is stored, what was said is by the ledger's end.
     """
     await _close_all()
     await login.settled.wait()
     await _close_all()
+    await local_hub().reading.finish()
 
 
 async def _close_all():
