@@ -200,7 +200,7 @@ class Commands:
     async def _result(self, action: Action) -> tuple[Action.Result, str]:
         recorder = self._recorder(action)
         if recorder is None:
-            return Result.GONE, ""
+            return _gone(action)
         try:
             async with asyncio.timeout(CLOSE_WITHIN):
                 done = await _do(action, recorder)
@@ -211,7 +211,7 @@ class Commands:
         except Exception as error:
             # Whatever the server raises belongs on the row, where staff look for it.
             return Result.FAILED, _words(error)
-        return (Result.DONE if done else Result.GONE), ""
+        return (Result.DONE, "") if done else _gone(action)
 
     def _recorder(self, action: Action) -> Recorder | None:
         key = action.connection_id
@@ -249,6 +249,17 @@ def _log_out(recorder: Recorder) -> str:
         # The store may be anything: what it raises belongs on the row.
         return _words(error)
     return ""
+
+
+def _gone(action: Action) -> tuple[Action.Result, str]:
+    """What came of an action whose connection has ended since this process began it.
+
+    The session that was to end has ended by then, and its application may have found
+    that out, and closed the connection, before it was this one's turn.
+    """
+    if action.kind == Kind.LOG_OUT:
+        return Result.DONE, "the connection ended by itself"
+    return Result.GONE, ""
 
 
 async def _do(action: Action, recorder: Recorder) -> bool:

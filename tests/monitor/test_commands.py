@@ -200,6 +200,25 @@ async def test_a_logout_ends_the_session_and_the_connection(
     assert not await Session.objects.aexists()
 
 
+async def test_a_logout_is_done_also_if_the_connection_ends_by_itself_then(
+    open_socket, ask, user_of, headers_of
+):
+    """An application that looks for its session may be quicker to close."""
+
+    def gone(message):
+        if message["type"] == "websocket.close":
+            raise OSError
+
+    headers = await headers_of(await user_of("ana"))
+    await open_socket(behind(gone, recorded(ECHO)), headers=headers)
+
+    action = await ask(await only_connection(), Action.Kind.LOG_OUT)
+
+    assert action.result == Action.Result.DONE
+    assert action.detail == "the connection ended by itself"
+    assert not await Session.objects.aexists()
+
+
 async def test_a_connection_without_a_session_cannot_be_logged_out(open_socket, ask):
     socket = await open_socket()
 
