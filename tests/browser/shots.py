@@ -106,6 +106,7 @@ def take_all(browser, server, directory, only):
         take("rooms-busy", "ana", goes_to("/rooms/"))
         take("room-busy", "ana", enter, whole=False)
         take("room-drawers", "ana", open_drawers, whole=False)
+        take("room-names", "ana", begin_a_name, whole=False)
         crowd.join(100, "ana")
         crowd.join(97, "bruno", "/ws/chat/design/")
         take("dashboard-200", "olga", watch_200)
@@ -157,7 +158,7 @@ def trace_the_lobby(server, crowd):
     server.post(
         f"{DASHBOARD}{connection}/trace/",
         "olga",
-        page=f"{DASHBOARD}{connection}/",
+        f"{DASHBOARD}{connection}/",
         **{"kind": "path", "minutes": 60, "mebibytes": 10},
     )
     messages = "SELECT trace_id FROM monitor_event WHERE kind = 'send'"
@@ -207,6 +208,13 @@ def open_drawers(page):
     page.get_by_text("Session began").wait_for()
 
 
+def begin_a_name(page):
+    enter(page)
+    page.get_by_role("textbox", name="Message to").press_sequentially("Good, @")
+    page.keyboard.press("ArrowDown")
+    page.get_by_role("option", selected=True).wait_for()
+
+
 def watch_200(page):
     watch(page)
     expect(live_rows(page)).not_to_have_count(100)
@@ -229,7 +237,7 @@ def disconnected(server, page):
     server.post(
         f"{DASHBOARD}disconnect/",
         "olga",
-        page=DASHBOARD,
+        DASHBOARD,
         connection=server.rows(newest)[0][0],
         reason="Please be kind to the others in this room.",
     )

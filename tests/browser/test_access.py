@@ -45,6 +45,17 @@ def test_a_busy_room(ana, page_of):
     assert findings(ana) == []
 
 
+def test_a_room_that_offers_names(ana, page_of):
+    enter(ana)
+    enter(page_of("bruno"))
+    expect(ana.locator("#member-count")).not_to_have_text("1")
+
+    ana.get_by_role("textbox", name="Message to").press_sequentially("@b")
+    expect(ana.get_by_role("option", name="bruno", selected=True)).to_be_visible()
+
+    assert findings(ana) == []
+
+
 def test_an_empty_room_with_its_settings_open(ana):
     ana.goto("/rooms/")
     ana.get_by_label("New room").fill(f"Quiet {ana.viewport_size} {id(ana)}"[:50])

@@ -118,5 +118,5 @@ def test_a_viewer_watches_a_trace_without_a_text_and_without_a_button(
     row = traces(vera, value)
     expect(row).to_contain_text("● running")
     expect(vera.get_by_role("button", name="Stop")).to_have_count(0)
-    refused = server.post(f"{DASHBOARD}traces/stop/", "vera", page=DASHBOARD, trace=1)
+    refused = server.post(f"{DASHBOARD}traces/stop/", "vera", DASHBOARD, trace=1)
     assert refused.status == 403

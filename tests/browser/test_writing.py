@@ -8,6 +8,10 @@ from .pages import enter, eventually, message, say
 FORBIDDEN = """for (const name of ["sessionStorage", "localStorage"])
   Object.defineProperty(window, name, { get() { throw new DOMException("no"); } });"""
 
+PLACE = """SELECT read_seq FROM chat_membership place
+    JOIN chat_room room ON room.id = room_id JOIN auth_user who ON who.id = user_id
+    WHERE room.slug = ? AND who.username = ?"""
+
 
 def field(page):
     return page.get_by_role("textbox", name="Message to")
@@ -107,3 +111,92 @@ def test_a_mention_stands_out_for_whom_it_calls(both, text, marked):
     expect(said.locator("mark")).to_have_text(marked)
     expect(bruno.locator("#messages .calls")).to_have_count(1 if marked else 0)
     expect(ana.locator("#messages mark", has_text="@bruno")).to_have_count(0)
+
+
+def offered(page):
+    """The names that the field offers."""
+    return page.get_by_role("listbox", name="People to mention").get_by_role("option")
+
+
+def test_names_are_offered_after_an_at_and_taken_by_enter(both):
+    ana, bruno = both
+    expect(ana.locator("#members .member")).to_have_count(2)
+
+    field(ana).press_sequentially("look @RUN")
+    expect(offered(ana)).to_have_text(["bruno"])
+    field(ana).press("Enter")
+    expect(field(ana)).to_have_value("look @bruno ")
+    expect(offered(ana)).to_have_count(0)
+    field(ana).press_sequentially("here")
+    field(ana).press("Enter")
+
+    expect(bruno.locator("#messages mark")).to_have_text("@bruno")
+
+
+def test_names_are_chosen_by_arrows_in_the_middle_of_a_text(
+    both, page_of, room, server
+):
+    ana, bruno = both
+    say(ana, "who reads this belongs to the room")
+    assert eventually(lambda: server.rows(PLACE, room, "ana"))
+    enter(page_of("olga"), room)
+    enter(ana, "lobby")
+    expect(bruno.locator("#away .member")).to_have_count(1)
+
+    field(bruno).fill("ask  today")
+    for _ in " today":
+        field(bruno).press("ArrowLeft")
+    field(bruno).press_sequentially("@")
+    names = offered(bruno)
+    expect(names).to_have_text(["olga", "ana away"])
+    expect(names.and_(bruno.locator("[aria-selected=true]"))).to_have_count(0)
+    field(bruno).press("ArrowUp")
+    last = names.last.get_attribute("id")
+    expect(field(bruno)).to_have_attribute("aria-activedescendant", last)
+    field(bruno).press("Tab")
+
+    expect(field(bruno)).to_have_value("ask @ana  today")
+    expect(field(bruno)).to_be_focused()
+
+
+@pytest.mark.parametrize("text", ["look, @bruno", "I am @", "me@bruno", "@nobody"])
+def test_enter_sends_what_wants_no_name(both, text):
+    ana, bruno = both
+    expect(ana.locator("#members .member")).to_have_count(2)
+
+    field(ana).press_sequentially(text)
+    field(ana).press("Enter")
+
+    expect(message(bruno, text)).to_have_count(1)
+
+
+def test_escape_declines_names_before_it_ends_an_edit(both):
+    ana, bruno = both
+    expect(ana.locator("#members .member")).to_have_count(2)
+    say(ana, "hola")
+    expect(message(ana, "hola")).to_have_count(1)
+    field(ana).press("ArrowUp")
+    field(ana).press_sequentially(" @b")
+    expect(offered(ana)).to_have_count(1)
+
+    field(ana).press("Escape")
+    expect(offered(ana)).to_have_count(0)
+    field(ana).press_sequentially("r")
+    expect(field(ana)).to_have_value("hola @br")
+    expect(offered(ana)).to_have_count(0)
+    field(ana).press("Escape")
+
+    expect(field(ana)).to_have_value("")
+
+
+def test_a_name_is_taken_by_touch(page_of, room):
+    ana, bruno = page_of("ana", has_touch=True, is_mobile=True), page_of("bruno")
+    enter(ana, room)
+    enter(bruno, room)
+    expect(ana.locator("#member-count")).to_have_text("2")
+
+    field(ana).press_sequentially("@")
+    offered(ana).get_by_text("bruno").tap()
+
+    expect(field(ana)).to_have_value("@bruno ")
+    expect(field(ana)).to_be_focused()

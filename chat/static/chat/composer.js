@@ -1,9 +1,11 @@
 // The field that one writes in.
 
+import { Suggestions } from "./suggestions.js";
+
 const NEAR = 500; // characters left from which the counter shows
 
 export class Composer {
-  constructor(form, { limit, draft, writes, submit, recall }) {
+  constructor(form, { limit, draft, names, writes, submit, recall }) {
     this.form = form;
     this.field = form.querySelector("textarea");
     this.button = form.querySelector(".send");
@@ -12,6 +14,16 @@ export class Composer {
     this.draft = draft; // of this room, kept until it is sent
     this.submit = submit; // (text) => void
     this.recall = recall; // () => begin to edit what was said last
+    this.suggestions = new Suggestions({
+      field: this.field,
+      list: form.querySelector("#suggestions"),
+      note: form.querySelector("#suggestions-note"),
+      names,
+      take: (text, start, end) => {
+        this.field.setRangeText(text, start, end, "end");
+        this.update();
+      },
+    });
     this.editing = null; // {text, save, draft} while a message is edited
     this.banner = form.querySelector("#editing");
     this.banner.querySelector("button").addEventListener("click", () => this.cancel());
@@ -72,6 +84,7 @@ export class Composer {
 
   key(event) {
     if (event.isComposing) return; // while an input method composes, keys pick words
+    if (this.suggestions.key(event)) return event.preventDefault();
     if (event.key === "Escape") this.cancel();
     if (event.key === "ArrowUp" && this.field.value === "" && this.recall()) event.preventDefault();
     if (event.key !== "Enter" || event.shiftKey) return;
@@ -102,6 +115,7 @@ export class Composer {
     this.counter.classList.toggle("over", left < 0);
     this.counter.textContent = remark(left);
     this.field.parentElement.dataset.text = this.field.value;
+    this.suggestions.look();
     const draft = this.editing ? this.editing.draft : this.field.value;
     this.draft.save(draft ? [draft] : []);
   }

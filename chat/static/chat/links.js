@@ -5,7 +5,11 @@ const ADDRESS = /https?:\/\/[^\s<>"]+/gi;
 const TRAILING = /[.,;:!?'’)\]}]+$/; // belongs to the sentence, not to the address
 
 // A user name as Django takes them, after something that is no part of a word.
-const MENTION = /(?<![\p{L}\p{N}_.+@-])@([\p{L}\p{N}_.+@-]+)/gu;
+const LETTER = String.raw`[\p{L}\p{N}_.+@-]`;
+const MENTION = new RegExp(`(?<!${LETTER})@(${LETTER}+)`, "gu");
+
+/** A mention that ends where one writes. */
+export const BEGUN = new RegExp(`(?<!${LETTER})@(${LETTER}*)$`, "u");
 
 /** Return a fragment that shows `text`, its http addresses clickable, `@user` marked. */
 export function linked(text, user) {

@@ -14,6 +14,7 @@ export class Members {
     this.away = side.querySelector("#away");
     this.count = count;
     this.user = user;
+    this.others = []; // {name, state}: who is here, then who is away
     setInterval(() => this.tellTimes(), EVERY);
   }
 
@@ -38,6 +39,9 @@ export class Members {
       ? gettext("Nobody is listed yet.")
       : gettext("Presence unavailable: the server does not record who is connected.");
     this.count.textContent = this.hereCount.textContent = names ? names.length : "";
+    const here = (names ?? []).map((name) => ({ name, state: name in idle ? "idle" : "here" }));
+    const absent = away.map((one) => ({ name: one.user, state: "away" }));
+    this.others = [...here, ...absent].filter(({ name }) => name !== this.user);
     this.keepingFocus(() => {
       this.list.replaceChildren(...(names ?? []).map((name) => this.member(name, idle[name])));
       this.away.hidden = away.length === 0;
@@ -83,7 +87,7 @@ export class Members {
 }
 
 /** A member; the dot has a shape for each state. */
-function entry(state, name, title, ...facts) {
+export function entry(state, name, title, ...facts) {
   const dot = document.createElement("span");
   dot.className = "dot";
   dot.ariaHidden = "true";
@@ -109,7 +113,7 @@ function way(name) {
   return element;
 }
 
-function word(text, className = "fact") {
+export function word(text, className = "fact") {
   const element = document.createElement("span");
   element.className = className;
   element.textContent = text;

@@ -75,6 +75,7 @@ const outbox = new Outbox({
 const composer = new Composer(find("composer"), {
   limit: Number(textLimit),
   draft: new Kept(`draft ${slug} ${user}`, "localStorage"),
+  names: () => members.others,
   writes: () => typing.writes(),
   submit: (text) => {
     typing.rest();
