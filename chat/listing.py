@@ -1,5 +1,6 @@
 """The lists of rooms of all who look at one, kept true: a tick, then a query."""
 
+import math
 from collections import defaultdict
 from dataclasses import dataclass, field
 from typing import NamedTuple
@@ -188,11 +189,13 @@ class Listing:
     PAUSE = 0.5  # seconds between two rounds, at least
     REST = 9  # times as long as one takes, which thousands of lists make long
     AT_ONCE = 100  # users whose whole lists are asked for together
+    LOOKS = 30  # in which each user's marks are sent again, should a tick be lost
 
     def __init__(self):
         self.viewers = defaultdict(set)  # members, by the id of their user
         self.changes = Changes()
         self.known = None  # as `look` has found it, the last time
+        self.unchecked = []  # ids of users whose marks are still to be sent again
         self.present = None  # names by slug; None if nobody can know
         self.everybody = frozenset()  # names of all who are here
         self.round = Errand(self._go_round, self.PAUSE, self.REST)
@@ -259,7 +262,7 @@ class Listing:
                 await self._push_rooms(await reader.ask(in_lists, wanted))
             if changes.places:
                 self._push_marks(await reader.ask(named_marks, changes.places))
-            await self._push_lists(changes.newcomers)
+            await self._push_lists(changes.newcomers, changes.doubted)
         except Exception:
             # What was left undone is in the whole list, with the next round.
             self.start_anew()
@@ -277,6 +280,15 @@ class Listing:
         self.start_anew(moved & before.users)  # invited or removed, and nobody told
         rooms = now.rooms.items()
         changes.rooms |= {pk for pk, is_now in rooms if before.rooms.get(pk) != is_now}
+        changes.doubted.update(self._some_users())
+
+    def _some_users(self):
+        """The next of all users whose marks are sent again: nothing tells whether they
+        have changed."""
+        self.unchecked = self.unchecked or list(self.viewers)
+        count = math.ceil(len(self.viewers) / self.LOOKS)
+        some, self.unchecked = self.unchecked[:count], self.unchecked[count:]
+        return some
 
     async def _push_rooms(self, found):
         for_all = [entry for entry in found if entry.kind == Room.Kind.OPEN]
@@ -296,18 +308,23 @@ class Listing:
             for member in self.viewers.get(user_id, ()):
                 member.push(frames.marks(marks))
 
-    async def _push_lists(self, newcomers):
-        waiting = list({member.user_id for member in newcomers})
+    async def _push_lists(self, newcomers, doubted):
+        """Send some members the whole list, others only all marks in it."""
+        waiting = list({member.user_id for member in newcomers} | doubted)
         for start in range(0, len(waiting), self.AT_ONCE):
             some = waiting[start : start + self.AT_ONCE]
             found = await reader.ask(lists, some)
             encoder = Encoder(self._frame_part, whole=True)
             async for user_id in in_turns(some):
-                frame = encoder.frame([entry for entry, _ in found[user_id]])
-                marks = {e.slug: mark for e, mark in found[user_id] if mark != NEVER}
-                for member in self.viewers.get(user_id, set()) & newcomers:
-                    member.push(frame)
-                    member.push(frames.marks(marks, whole=True))
+                rooms = [entry for entry, _ in found[user_id]]
+                marks = {entry.slug: mark for entry, mark in found[user_id]}
+                some_marks = {s: mark for s, mark in marks.items() if mark != NEVER}
+                for member in self.viewers.get(user_id, ()):
+                    if member in newcomers:
+                        member.push(encoder.frame(rooms))
+                        member.push(frames.marks(some_marks, whole=True))
+                    elif user_id in doubted:
+                        member.push(frames.marks(marks))
 
     def _frame_part(self, entry):
         return frames.entry(entry, here(entry, self.present, self.everybody))
@@ -345,6 +362,7 @@ class Changes:
     names: set = field(default_factory=set)  # of users who came or went
     places: set = field(default_factory=set)  # (room id, user id) of marks
     newcomers: set = field(default_factory=set)  # members that need the whole list
+    doubted: set = field(default_factory=set)  # ids of users that need their marks
     anything: bool = False
 
     def wanted(self, viewers):

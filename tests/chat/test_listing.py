@@ -2,6 +2,7 @@
 
 import pytest
 from asgiref.sync import sync_to_async
+from django.contrib.auth import get_user_model
 from django.db import OperationalError
 from django.utils import timezone
 
@@ -232,6 +233,19 @@ async def test_a_lost_tick_is_healed_by_looking_again(
     await Room.objects.filter(slug="design").adelete()
     while "design" in await whole(ana):
         pass
+
+
+async def test_a_lost_tick_of_a_mark_is_healed_when_it_is_its_turn(
+    look, design, monkeypatch
+):
+    monkeypatch.setattr(Hub, "ROLL_INTERVAL", 0.05)
+    users = [(await look(name))[0] for name in ("ana", "bruno")]
+
+    for user in await sync_to_async(list)(get_user_model().objects.all()):
+        await Membership.objects.acreate(room=design, user=user, read_seq=3)
+
+    for socket in users:
+        assert (await marked(socket, "design"))["read"] == 3
 
 
 async def test_a_lost_tick_keeps_no_room_from_who_is_invited_or_in_the_list_of_others(
