@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from threading import Condition, Thread
 from uuid import UUID
 
+from django.contrib.auth import get_user_model
 from django.db import DataError, IntegrityError, connection, transaction
 from django.utils import timezone
 
@@ -72,18 +73,21 @@ class Change:
     def place(self):
         return self.room_id, self.user.pk
 
-    def apply(self, message, head, now):
-        """Change a message, unless it is as it should be. NotYours;
-        `Message.DoesNotExist` if it was deleted."""
+    @property
+    def deletes(self):
+        return self.text is None
+
+    def apply(self, message, head, now, staff=()):
+        """Change a message, unless it is as it should be. `staff`: ids of users who may
+        delete what others said. NotYours; `Message.DoesNotExist` if it was deleted."""
         is_own = message.author_id == self.user.pk
-        deletes = self.text is None
-        if not is_own and not (deletes and self.user.is_staff):
+        if not is_own and not (self.deletes and self.user.pk in staff):
             raise NotYours
-        if message.deleted_at and not deletes:
+        if message.deleted_at and not self.deletes:
             raise Message.DoesNotExist
         if message.deleted_at or self.text == message.text:
             return
-        if deletes:
+        if self.deletes:
             message.text, message.deleted_at = "", now
             message.deleted_by_name = self.user.get_username()
         else:
@@ -231,6 +235,7 @@ def write(batch):
     stored = Message.objects.already_stored({p.identity for p in posts if p.client_id})
     changes = {(one.room_id, one.seq) for one in batch if isinstance(one, Change)}
     there = Message.objects.numbered(changes)
+    staff = staff_among({one.user.pk for one in batch if is_moderation(one, there)})
     closed = {one.place for one in batch if is_closed(heads.get(one.room_id))}
     members = Membership.objects.of(closed)
     now = timezone.now()
@@ -242,7 +247,8 @@ def write(batch):
         elif one.place in closed and one.place not in members:
             outcome = NotAMember()
         elif isinstance(one, Change):
-            outcome = _changed(there.get((one.room_id, one.seq)), one, head, now)
+            message = there.get((one.room_id, one.seq))
+            outcome = _changed(message, one, head, now, staff)
             if isinstance(outcome, Message):
                 changed[outcome.pk] = outcome
         else:
@@ -270,14 +276,31 @@ def is_closed(head):
     return head is not None and not head.is_open
 
 
-def _changed(message, change, head, now):
+def is_moderation(one, there):
+    """Whether it is a deletion of what somebody else said, of those that are there."""
+    if not isinstance(one, Change) or not one.deletes:
+        return False
+    message = there.get((one.room_id, one.seq))
+    return message is not None and message.author_id != one.user.pk
+
+
+def staff_among(user_ids):
+    """Those of some users who are staff now: what a socket knows of its user may be
+    days old."""
+    if not user_ids:
+        return set()
+    staff = get_user_model().objects.filter(pk__in=user_ids, is_staff=True)
+    return set(staff.values_list("pk", flat=True))
+
+
+def _changed(message, change, head, now, staff):
     """The message as a change leaves it, or why it must not."""
     if message is None:
         return Message.DoesNotExist()
     if head.is_archived and change.text is not None:
         return Archived()
     try:
-        change.apply(message, head, now)
+        change.apply(message, head, now, staff)
     except (NotYours, Message.DoesNotExist) as error:
         return error
     return message

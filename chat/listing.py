@@ -1,8 +1,11 @@
 """The lists of rooms of all who look at one, kept true: a tick, then a query."""
 
+import heapq
 import math
+import time
 from collections import defaultdict
 from dataclasses import dataclass, field
+from operator import itemgetter
 from typing import NamedTuple
 
 from django.contrib.auth import get_user_model
@@ -189,13 +192,14 @@ class Listing:
     PAUSE = 0.5  # seconds between two rounds, at least
     REST = 9  # times as long as one takes, which thousands of lists make long
     AT_ONCE = 100  # users whose whole lists are asked for together
-    LOOKS = 30  # in which each user's marks are sent again, should a tick be lost
+    MARKS_LAST = 300.0  # seconds; then a user gets them again, should a tick be lost
+    LOOKS = 30  # over which those are spread who came together
 
     def __init__(self):
         self.viewers = defaultdict(set)  # members, by the id of their user
         self.changes = Changes()
         self.known = None  # as `look` has found it, the last time
-        self.unchecked = []  # ids of users whose marks are still to be sent again
+        self.marked_at = {}  # when each user had all marks, by the monotonic clock
         self.present = None  # names by slug; None if nobody can know
         self.everybody = frozenset()  # names of all who are here
         self.round = Errand(self._go_round, self.PAUSE, self.REST)
@@ -204,6 +208,7 @@ class Listing:
         """Send a member the whole list, and from then on what changes in it."""
         self.changes.anything |= not self.viewers
         self.viewers[member.user_id].add(member)
+        self.marked_at.setdefault(member.user_id, time.monotonic())
         self.changes.newcomers.add(member)
         self.round.ask()
 
@@ -213,7 +218,7 @@ class Listing:
         if member in (members := self.viewers.get(member.user_id, set())):
             members.remove(member)
             if not members:
-                del self.viewers[member.user_id]
+                del self.viewers[member.user_id], self.marked_at[member.user_id]
 
     def look(self):
         """See soon whether something was missed."""
@@ -280,14 +285,16 @@ class Listing:
         self.start_anew(moved & before.users)  # invited or removed, and nobody told
         rooms = now.rooms.items()
         changes.rooms |= {pk for pk, is_now in rooms if before.rooms.get(pk) != is_now}
-        changes.doubted.update(self._some_users())
+        changes.doubted.update(self._doubtful())
 
-    def _some_users(self):
-        """The next of all users whose marks are sent again: nothing tells whether they
-        have changed."""
-        self.unchecked = self.unchecked or list(self.viewers)
-        count = math.ceil(len(self.viewers) / self.LOOKS)
-        some, self.unchecked = self.unchecked[:count], self.unchecked[count:]
+    def _doubtful(self):
+        """Some users who have heard of no marks for long, and may have missed some:
+        nothing that is cheap to ask tells whether they have changed."""
+        now = time.monotonic()
+        most = math.ceil(len(self.viewers) / self.LOOKS)
+        longest = heapq.nsmallest(most, self.marked_at.items(), key=itemgetter(1))
+        some = [user_id for user_id, at in longest if now - at >= self.MARKS_LAST]
+        self.marked_at |= dict.fromkeys(some, now)
         return some
 
     async def _push_rooms(self, found):

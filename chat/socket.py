@@ -19,7 +19,7 @@ from .codes import CloseCode
 from .hub import local_hub
 from .identity import identity_of
 from .incoming import Refused, decode
-from .language import language_of
+from .language import in_language, language_of
 from .member import Member
 from .models import Room
 from .rate import RateLimit
@@ -196,9 +196,9 @@ class ChatSocket(AsyncWebsocketConsumer):
         self.member.push(frame)
 
     @staticmethod
-    def monitor_farewell(code, reason):
+    def monitor_farewell(code, reason, scope):
         """The last frame before the monitor closes the connection."""
-        return frames.bye(code, reason)
+        return frames.bye(code, in_language(language_of(scope), reason))
 
     @staticmethod
     def monitor_notice(text):

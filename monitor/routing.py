@@ -27,9 +27,9 @@ class MonitorRouter(URLRouter):
     of `type` by which JSON frames are only counted; `monitor_automatic_frames` names
     those that clients send by themselves, so that no person shows by them;
     `monitor_heartbeat` is the text of a frame that the server sends to everybody now
-    and then, which is not even counted; `monitor_farewell(code, reason)`, a static
-    method, returns the text of a last frame to send before the monitor closes a
-    connection (without it, a client gets code and reason only); and
+    and then, which is not even counted; `monitor_farewell(code, reason, scope)`, a
+    static method, returns the text of a last frame to send before the monitor closes
+    the connection of a scope (without it, a client gets code and reason only); and
     `monitor_notice(text)`, another one, returns the text of the frame that brings a
     notice of staff (without it, none can be sent).
     """

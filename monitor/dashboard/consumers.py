@@ -179,7 +179,7 @@ class DashboardConsumer(AsyncWebsocketConsumer):
 
     async def bid_farewell(self, code: int, reason: str) -> None:
         self.stop_pushing()
-        await self.send(text_data=self.monitor_farewell(code, reason))
+        await self.send(text_data=self.monitor_farewell(code, reason, self.scope))
         await self.close(code=code, reason=reason)
 
     def stop_pushing(self) -> None:
@@ -191,7 +191,7 @@ class DashboardConsumer(AsyncWebsocketConsumer):
         self.pushing = None
 
     @staticmethod
-    def monitor_farewell(code: int, reason: str) -> str:
+    def monitor_farewell(code: int, reason: str, scope: dict[str, Any]) -> str:
         """The fragment that tells the reader why there will be no more news."""
         context = {"code": code, "reason": reason}
         return render_to_string("monitor/_farewell.html", context)

@@ -98,7 +98,7 @@ class Recorder:
         self.route_row: dict[str, str] = {"route": "", "consumer": ""}
         self.subject: Subject | None = None
         self.frames = True
-        self.farewell: Callable[[int, str], str] | None = None
+        self.farewell: Callable[[int, str, dict[str, Any]], str] | None = None
         self.notice: Callable[[str], str] | None = None
         self.heartbeat: str | None = None
         self.control_frames: Collection[str] = ()
@@ -300,7 +300,7 @@ class Recorder:
         if self.farewell is None or not self.accepted:
             return
         try:
-            text = self.farewell(code, reason)
+            text = self.farewell(code, reason, self.scope)
             async with asyncio.timeout(FAREWELL_WITHIN):
                 await self.server_send({"type": "websocket.send", "text": text})
         except OSError:

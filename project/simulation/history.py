@@ -14,7 +14,7 @@ from .people import speakers
 from .repertoire import DELETES, SAYS, places
 from .schedule import schedule
 
-GUESTS = ("ana", "admin")  # demo accounts that belong to the closed rooms
+GUESTS = ("ana", "admin")  # demo accounts; those that are there enter closed rooms
 UNREAD = (0, 9)  # messages that a demo account has not read in a room, from and to
 INSIDERS = 5  # simulated people in a private room
 
@@ -30,8 +30,10 @@ def fill(users, now=None):
     with transaction.atomic():
         for place in places().values():
             room, people = room_of(place, users)
-            [head] = Room.objects.heads({room.pk} if room else ()).values() or [None]
-            if room is None or head.last_seq or is_somebodys(room):
+            if room is None or is_somebodys(room):
+                continue
+            [head] = Room.objects.heads({room.pk}).values()
+            if head.last_seq:
                 continue
             messages = spoken(place, head, people, now)
             store(head, messages)
@@ -68,11 +70,12 @@ def room_of(place, users):
     if place.kind == Room.Kind.OPEN:
         room, _ = Room.objects.get_or_create(slug=place.slug, defaults=facts)
         return room, users
-    guests = list(get_user_model().objects.filter(username__in=GUESTS))
+    guests = get_user_model().objects.filter(username__in=GUESTS)
+    guests = sorted(guests, key=lambda guest: GUESTS.index(guest.get_username()))
     if not guests:
         return None, ()
     if place.kind == Room.Kind.DIRECT:
-        both = users[0], guests[-1]
+        both = users[0], guests[0]
         return Room.objects.direct(*both)[0], list(both)
     room, is_new = Room.objects.get_or_create(slug=place.slug, defaults=facts)
     people = [*users[:INSIDERS], *guests]

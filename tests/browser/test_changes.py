@@ -6,7 +6,7 @@ import re
 import pytest
 from playwright.sync_api import expect
 
-from .pages import enter, message, say, texts
+from .pages import enter, eventually, message, say, texts
 
 
 @pytest.fixture
@@ -154,3 +154,45 @@ def test_a_change_that_is_refused_is_told_and_the_text_is_not_lost(page_of, room
     ana.get_by_role("button", name="Edit again").click()
 
     expect(field).to_have_value("a typo")
+
+
+def test_a_change_that_waits_for_the_answer_to_another_is_not_lost_with_it(
+    page_of, room
+):
+    ana = page_of("ana")
+    sockets, held, swallowed = [], [], []
+
+    def connected(socket):
+        server = socket.connect_to_server()
+        sockets.append(socket)
+
+        def pass_on(text):
+            if json.loads(text).get("message") == "two" and not swallowed:
+                swallowed.append(text)
+            else:
+                server.send(text)
+
+        def answer(text):
+            first = json.loads(text)["type"] == "done" and not held
+            held.append(text) if first else socket.send(text)
+
+        socket.on_message(pass_on)
+        server.on_message(answer)
+
+    ana.route_web_socket(re.compile("/ws/chat/"), connected)
+    enter(ana, room)
+    say(ana, "zero")
+    expect(message(ana, "zero")).to_have_count(1)
+    field = ana.get_by_role("textbox", name="Message to")
+    for text in ("one", "two"):
+        field.press("ArrowUp")
+        field.fill(text)
+        field.press("Enter")
+    assert eventually(lambda: held or ana.wait_for_timeout(10))
+
+    sockets[0].send(held[0])
+    assert eventually(lambda: swallowed or ana.wait_for_timeout(10))
+    sockets[0].close(code=4012, reason="The server restarts.")
+
+    expect(ana.locator("#messages .text")).to_have_text(["two (edited)"])
+    expect(ana.locator("#messages .fate")).to_have_count(0)

@@ -342,6 +342,23 @@ def test_a_refused_message_is_in_view_on_a_phone_and_announced(page_of, room, be
     expect(ana.locator("#pending > *")).to_have_count(0)
 
 
+def test_a_refused_message_that_is_taken_up_ends_an_edit(page_of, room, between):
+    ana = page_of("ana")
+    between(ana, lambda socket, frame: "fine" in str(frame) or refuse(socket, frame))
+    enter(ana, room)
+    say(ana, "fine")
+    expect(message(ana, "fine")).to_have_count(1)
+    say(ana, "refused")
+    field = ana.get_by_role("textbox", name="Message to")
+    field.press("ArrowUp")
+    expect(field).to_have_value("fine")
+
+    ana.get_by_role("button", name="Edit", exact=True).last.click()
+
+    expect(field).to_have_value("refused")
+    expect(ana.get_by_text("Editing your message of")).to_be_hidden()
+
+
 def test_a_page_that_is_kept_out_says_that_it_is_not_connected(page_of):
     ana = page_of("ana")
     ana.route_web_socket(

@@ -119,7 +119,7 @@ def test_what_is_said_meanwhile_is_counted_and_the_button_leads_to_it(
     assert shown(ana)[0] == top
     button.click()
     expect(message(ana, ASKED)).to_be_in_viewport()
-    expect(ana.get_by_role("separator").get_by_text("new")).to_be_visible()
+    expect(ana.get_by_role("separator", name="new")).to_be_visible()
 
     scroll_until(ana, -2000, MANY - 500)
     say(ana, ANSWERED)

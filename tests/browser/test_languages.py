@@ -34,7 +34,20 @@ def test_two_languages_in_one_room(ana, page_of):
     expect(message(bruno, "This message was deleted.").last).to_be_visible()
 
 
-def test_what_the_server_says_is_in_the_language_of_each(page_of):
+def test_the_last_word_of_a_server_is_in_the_language_of_each(
+    page_of, own_server, tolerate
+):
+    tolerate.append("ERR_CONNECTION_REFUSED")
+    page = page_of("ana", at=own_server, locale="es-ES")
+    page.goto("/rooms/lobby/")
+    expect(page.get_by_role("status")).to_have_text("conectado")
+
+    own_server.stop()
+
+    expect(page.locator("#notice")).to_contain_text("El servidor se reinicia. ")
+
+
+def test_a_login_is_refused_in_the_language_of_each(page_of):
     page = page_of(None, locale="es-ES")
     page.goto("/login/")
 

@@ -150,7 +150,7 @@ def test_what_is_not_read_is_counted_and_what_calls_one_too(both):
 
     entry(ana, name).get_by_role("link").click()
     expect_connected(ana)
-    expect(ana.get_by_role("separator").get_by_text("new")).to_be_visible()
+    expect(ana.get_by_role("separator", name="new")).to_be_visible()
     expect(count).to_be_hidden()
     expect(calls).to_be_hidden()
     other_tab = ana.context.new_page()
@@ -196,7 +196,7 @@ def test_a_room_opens_where_one_had_stopped_reading(both, count):
     enter(bruno, slug)
 
     first, last = message(bruno, "message 1"), message(bruno, f"message {count}")
-    expect(bruno.get_by_role("separator").get_by_text("new")).to_be_in_viewport()
+    expect(bruno.get_by_role("separator", name="new")).to_be_in_viewport()
     expect(first).to_be_in_viewport()
     expect(unread).to_have_text(str(count))  # nobody has seen them yet
     bruno.get_by_role("button", name=f"{count} new messages").click()

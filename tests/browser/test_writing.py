@@ -159,6 +159,20 @@ def test_names_are_chosen_by_arrows_in_the_middle_of_a_text(
     expect(field(bruno)).to_be_focused()
 
 
+def test_who_only_moves_in_a_text_is_offered_no_names(both):
+    ana, bruno = both
+    expect(ana.locator("#members .member")).to_have_count(2)
+
+    field(ana).press_sequentially("hi @bruno")
+    field(ana).press("ArrowLeft")
+    field(ana).press("ArrowLeft")
+    expect(offered(ana)).to_have_count(0)
+    field(ana).press_sequentially("u")  # in the middle of a name
+    field(ana).press("Enter")
+
+    expect(message(bruno, "hi @bruuno")).to_have_count(1)
+
+
 @pytest.mark.parametrize("text", ["look, @bruno", "I am @", "me@bruno", "@nobody"])
 def test_enter_sends_what_wants_no_name(both, text):
     ana, bruno = both

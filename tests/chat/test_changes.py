@@ -65,6 +65,19 @@ async def test_staff_may_delete_but_not_edit_what_others_wrote(join, make_user):
     assert (await ana.hear("changed"))["deleted_by"] == "olga"
 
 
+async def test_who_is_staff_no_more_deletes_nothing_of_others(join):
+    ana = await join("ana")
+    await ana.say("rude")
+    staff = get_user_model().objects
+    await staff.acreate(username="olga", is_staff=True)
+    olga = await join("olga")
+
+    await staff.filter(username="olga").aupdate(is_staff=False)
+    await olga.send_json_to({"type": "delete", "seq": 1})
+
+    assert (await answer(olga))["code"] == "not-yours"
+
+
 @pytest.mark.parametrize(
     ("frame", "code"),
     [

@@ -235,11 +235,13 @@ async def test_a_lost_tick_is_healed_by_looking_again(
         pass
 
 
-async def test_a_lost_tick_of_a_mark_is_healed_when_it_is_its_turn(
+async def test_a_lost_tick_of_a_mark_is_healed_after_a_while_whoever_goes(
     look, design, monkeypatch
 ):
     monkeypatch.setattr(Hub, "ROLL_INTERVAL", 0.05)
-    users = [(await look(name))[0] for name in ("ana", "bruno")]
+    monkeypatch.setattr(Listing, "MARKS_LAST", 0.5)
+    gone, *users = [(await look(name))[0] for name in ("carla", "ana", "bruno")]
+    await gone.disconnect()
 
     for user in await sync_to_async(list)(get_user_model().objects.all()):
         await Membership.objects.acreate(room=design, user=user, read_seq=3)

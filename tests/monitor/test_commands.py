@@ -25,7 +25,7 @@ class Polite(Echo):
         return json.dumps({"notice": text})
 
     @staticmethod
-    def monitor_farewell(code, reason):
+    def monitor_farewell(code, reason, scope):
         return json.dumps({"farewell": reason, "code": code})
 
 

@@ -19,6 +19,7 @@ export class Changes {
     this.tell = tell;
     this.edit = edit; // (seq, text) => take a text up again
     this.wanted = new Map(kept.load().map((content) => [content.seq, content]));
+    this.underWay = new Map(); // what is sent and not answered, one for each message
     this.connected = false;
   }
 
@@ -32,23 +33,37 @@ export class Changes {
   /** The connection came or went. */
   connect(connected) {
     this.connected = connected;
+    this.underWay.clear();
     for (const content of this.wanted.values()) this.attempt(content);
   }
 
   attempt(content) {
-    const sent = this.connected && this.send(content);
-    this.tell(content.seq, sent ? SAVING : OFFLINE);
+    const { seq } = content;
+    if (!this.underWay.has(seq) && this.connected && this.send(content)) this.underWay.set(seq, content);
+    this.tell(seq, this.underWay.has(seq) ? SAVING : OFFLINE);
   }
 
   done({ seq }) {
+    if (this.isOutdated(seq)) return;
     this.settle(seq);
     this.tell(seq, "");
+  }
+
+  /** An answer came. Whether another change is wanted meanwhile, which is asked for now. */
+  isOutdated(seq) {
+    const sent = this.underWay.get(seq);
+    const wanted = this.wanted.get(seq);
+    this.underWay.delete(seq);
+    if (!sent || !wanted || sent === wanted) return false;
+    this.attempt(wanted);
+    return true;
   }
 
   /** The server refused a change; true if it was one of these. */
   refused({ seq, code, detail, retry_after: retryAfter }) {
     const content = this.wanted.get(seq);
     if (!content) return false;
+    if (this.isOutdated(seq)) return true;
     if (TEMPORARY.has(code)) {
       const again = () => this.wanted.get(seq) === content && this.attempt(content);
       setTimeout(again, retryAfter ? 1000 * retryAfter : RETRY);

@@ -54,9 +54,8 @@ export class Composer {
 
   /** Put a text into the field, before what is there. */
   put(text) {
-    this.field.value = this.field.value ? `${text}\n${this.field.value}` : text;
-    this.update();
-    this.field.focus();
+    this.cancel();
+    this.fill(this.field.value ? `${text}\n${this.field.value}` : text);
   }
 
   /** Edit a text in place of what is being written, which comes back afterwards. */
@@ -78,6 +77,7 @@ export class Composer {
     this.banner.hidden = !this.editing;
     this.form.classList.toggle("edits", Boolean(this.editing));
     this.field.value = text;
+    this.suggestions.hide();
     this.update();
     this.field.focus();
   }
@@ -101,9 +101,7 @@ export class Composer {
       if (text !== before) save(text);
       return;
     }
-    this.field.value = "";
-    this.update();
-    this.field.focus();
+    this.fill("");
     this.submit(text);
   }
 
@@ -115,7 +113,6 @@ export class Composer {
     this.counter.classList.toggle("over", left < 0);
     this.counter.textContent = remark(left);
     this.field.parentElement.dataset.text = this.field.value;
-    this.suggestions.look();
     const draft = this.editing ? this.editing.draft : this.field.value;
     this.draft.save(draft ? [draft] : []);
   }

@@ -56,11 +56,14 @@ export class History {
     this.tell();
   }
 
-  /** Show the newest messages; but who reads older ones goes on there. */
+  /** Show the newest messages, or what is not read of them; but who reads older ones
+   * goes on there. */
   begin(messages, more) {
     const { following, middle } = this.log;
-    if (following || middle === undefined) this.log.showEnd(messages, more);
-    else this.wanted ??= { type: "history", around: middle, stays: true };
+    if (following || middle === undefined) {
+      this.log.readBefore ??= this.log.readHere;
+      this.log.showEnd(messages, more);
+    } else this.wanted ??= { type: "history", around: middle, stays: true };
   }
 
   show({ messages, more, newer }, asked) {

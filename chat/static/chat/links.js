@@ -8,8 +8,9 @@ const TRAILING = /[.,;:!?'’)\]}]+$/; // belongs to the sentence, not to the ad
 const LETTER = String.raw`[\p{L}\p{N}_.+@-]`;
 const MENTION = new RegExp(`(?<!${LETTER})@(${LETTER}+)`, "gu");
 
-/** A mention that ends where one writes. */
+/** A mention that ends where one writes, and what is none because it goes on there. */
 export const BEGUN = new RegExp(`(?<!${LETTER})@(${LETTER}*)$`, "u");
+export const GOES_ON = new RegExp(`^${LETTER}`, "u");
 
 /** Return a fragment that shows `text`, its http addresses clickable, `@user` marked. */
 export function linked(text, user) {

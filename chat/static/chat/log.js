@@ -37,7 +37,8 @@ export class Log {
     this.latest = 0; // the highest number that was heard of
     this.unread = 0;
     this.unreadFrom = undefined; // the first message that was not read
-    this.readBefore = undefined; // up to where all was read when the page opened
+    this.readBefore = undefined; // up to where all was read when the page opens
+    this.readHere = undefined; // up to where all was read on this page
     this.more = false;
     this.newer = false;
     this.button.addEventListener("click", () => {
@@ -164,7 +165,7 @@ export class Log {
   addChanges(messages) {
     const here = ({ seq }) => (!this.more || seq >= this.oldest) && (!this.newer || seq <= this.newest);
     for (const message of messages) {
-      if (here(message)) this.insert(message);
+      if (here(message)) this.add(message);
       else this.hear(message);
     }
     this.trim();
@@ -182,7 +183,7 @@ export class Log {
 
   /** Remember what lies beyond the window: the page that comes may be older. */
   hear(message, own = false) {
-    if (!own && this.newer && message.seq > this.latest) this.count(message);
+    if (!own && this.newer && message.seq > this.latest && message.user !== this.user) this.count(message);
     this.latest = Math.max(this.latest, message.seq);
     this.heard.push(message);
     if (this.heard.length > HEARD) this.heard.shift();
@@ -198,15 +199,20 @@ export class Log {
   }
 
   append(message, own) {
-    const isUnread = !own && (document.hidden || !this.following);
-    if (isUnread && !this.find(message.seq)) this.count(message);
-    const element = this.insert(message);
+    const element = this.add(message);
     if (!element) return;
     element.classList.add("arrives");
     if (own) this.following = true;
     this.trim();
     this.follow();
     this.read();
+  }
+
+  /** Put a message in its place, and count it if nobody sees it there. */
+  add(message) {
+    const isUnseen = message.user !== this.user && (document.hidden || !this.following);
+    if (isUnseen && !this.find(message.seq)) this.count(message);
+    return this.insert(message);
   }
 
   /** Count a message that nobody has seen here. */
@@ -235,6 +241,7 @@ export class Log {
     this.clear();
     this.heard = [];
     this.latest = 0;
+    this.readHere = undefined;
   }
 
   /** Show nothing. */
@@ -298,6 +305,7 @@ export class Log {
   read() {
     if (document.hidden || !this.following) return;
     this.unread = 0;
+    this.readHere = this.newest;
     this.tellUnread();
     this.onRead(this.newest);
   }

@@ -92,6 +92,6 @@ export function separator(kind, text) {
   const element = document.createElement("div");
   element.className = kind;
   element.setAttribute("role", "separator");
-  element.textContent = text;
+  element.ariaLabel = element.textContent = text; // its content is not read out
   return element;
 }

@@ -20,6 +20,12 @@ export class Reading {
     this.told = 0;
   }
 
+  /** The page is about to go: who knows whether it comes to the next word. */
+  hurry() {
+    clearTimeout(this.timer);
+    this.send();
+  }
+
   /** The connection is back: what it did not take is told now. */
   send() {
     this.timer = undefined;

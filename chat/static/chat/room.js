@@ -187,7 +187,11 @@ socket.addEventListener("state", ({ detail }) => {
   changes.connect(false);
   outbox.connect(false, { final: detail.state === "closed" });
 });
-document.addEventListener("visibilitychange", () => log.atEnd() && log.read());
+document.addEventListener("visibilitychange", () => {
+  if (document.hidden) reading.hurry();
+  else if (log.atEnd()) log.read();
+});
+addEventListener("pagehide", () => reading.hurry());
 
 setUpDrawers();
 setUpSettings();

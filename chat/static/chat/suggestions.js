@@ -1,6 +1,6 @@
 // Whom one may call: names that fit what is written after an @.
 
-import { BEGUN } from "./links.js";
+import { BEGUN, GOES_ON } from "./links.js";
 import { entry, word } from "./members.js";
 
 const SHOWN = 6; // names; who looks for another one writes on
@@ -15,10 +15,11 @@ export class Suggestions {
     this.call = null; // {start, end, query} while one writes a name
     this.declined = null; // where the @ stands that one wants nothing for
     this.chosen = -1;
-    document.addEventListener("selectionchange", () => this.look());
+    field.addEventListener("input", () => this.look());
+    document.addEventListener("selectionchange", () => this.moved());
     field.addEventListener("blur", () => this.hide());
     // The field keeps the focus.
-    list.addEventListener("pointerdown", (event) => event.preventDefault());
+    list.addEventListener("mousedown", (event) => event.preventDefault());
     list.addEventListener("click", ({ target }) => {
       const option = target.closest("[role=option]");
       if (option) this.choose(option);
@@ -29,22 +30,23 @@ export class Suggestions {
     return !this.list.hidden;
   }
 
-  /** Offer names if one is being written where the caret is. */
+  /** Offer names if one is being written. */
   look() {
-    const { value, selectionStart: end, selectionEnd } = this.field;
-    const isWriting = document.activeElement === this.field && end === selectionEnd;
-    const query = isWriting ? BEGUN.exec(value.slice(0, end))?.[1] : undefined;
-    if (query === undefined) {
-      this.declined = null;
-      return this.hide();
-    }
-    const call = { start: end - query.length - 1, end, query };
-    if (call.start === this.declined) return;
-    if (this.shown && query === this.call.query && call.start === this.call.start) return;
-    const fitting = fits(this.names(), query);
+    const { value, selectionEnd: end } = this.field;
+    const query = BEGUN.exec(value.slice(0, end))?.[1];
+    const start = query === undefined ? null : end - query.length - 1;
+    if (start !== this.declined) this.declined = null;
+    const isWanted = start !== null && start !== this.declined && !GOES_ON.test(value.slice(end));
+    const fitting = isWanted ? fits(this.names(), query) : [];
     if (fitting.length === 0) return this.hide();
-    this.call = call;
+    this.call = { start, end, query };
     this.show(fitting);
+  }
+
+  /** Somebody who goes elsewhere in the text writes no name. */
+  moved() {
+    const { selectionStart, selectionEnd } = this.field;
+    if (this.shown && (selectionStart !== this.call.end || selectionEnd !== this.call.end)) this.hide();
   }
 
   show(fitting) {
