@@ -29,10 +29,11 @@ PAGE = 50  # messages of one page of history
 CALL = re.compile(r"(?<![\w.+@-])@([\w.+@-]+)")
 
 
-def called_names(text):
-    """Names that a text may call: in "@ana." that is "ana.", and also "ana"."""
-    found = set(CALL.findall(text))
-    return found | {name.rstrip(".+@-") for name in found}
+def called_names(text, most):
+    """The first so many names that a text may call: in "@ana." that is "ana.", and also
+    "ana"."""
+    found = list(dict.fromkeys(CALL.findall(text)))[:most]
+    return {*found, *(name.rstrip(".+@-") for name in found)}
 
 
 class RoomQuerySet(models.QuerySet):
@@ -583,6 +584,8 @@ class Message(models.Model):
 
 class MentionQuerySet(models.QuerySet):
     CALLED = 50  # users by one message
+    NAMED = 200  # names in one message that may be theirs, the first ones
+    TOGETHER = 1000  # names that are looked up in one query
 
     def write(self, new, changed):
         """Note whom messages call, in place of whom they have called before.
@@ -597,13 +600,13 @@ class MentionQuerySet(models.QuerySet):
             for *number, user_id in former.values_list("room_id", "seq", "user_id"):
                 by_number[tuple(number)].called |= {user_id}
             former.delete()
-        texts = [(m, called_names(m.text)) for m in (*new, *changed) if "@" in m.text]
-        wanted = set().union(*(names for _, names in texts))
-        if not wanted:
+        calling = [message for message in (*new, *changed) if "@" in message.text]
+        texts = [
+            (message, called_names(message.text, self.NAMED)) for message in calling
+        ]
+        ids = self._ids_of(set().union(*(names for _, names in texts)))
+        if not ids:
             return
-        field = get_user_model().USERNAME_FIELD
-        users = get_user_model().objects.filter(**{f"{field}__in": wanted})
-        ids = dict(users.values_list(field, "pk"))
         calls = []
         for message, names in texts:
             called = {ids[name] for name in names if name in ids}
@@ -611,6 +614,15 @@ class MentionQuerySet(models.QuerySet):
             calls += [(message, user_id) for user_id in called]
             message.called |= set(called)
         self._insert(calls)
+
+    def _ids_of(self, names):
+        """The ids of users by name; a database takes only so many names at once."""
+        field, names, ids = get_user_model().USERNAME_FIELD, list(names), {}
+        for start in range(0, len(names), self.TOGETHER):
+            some = {f"{field}__in": names[start : start + self.TOGETHER]}
+            users = get_user_model().objects.filter(**some)
+            ids |= users.values_list(field, "pk")
+        return ids
 
     def _insert(self, calls):
         """Insert calls, but of those who may not enter, or have read on already."""

@@ -100,10 +100,16 @@ class Commands:
         answer_by = Now() + (timedelta(seconds=seconds) + Action.ANSWER_WITHIN)
         with taking_turns():
             Action.objects.asked_of(self.process_id).update(answer_by=answer_by)
-        ready = [action for action in asked if self._prepare(action)]
-        self._under_way.update(action.pk for action in asked)
-        if loop is not None:
-            loop.call_soon_threadsafe(self._enqueue, ready)
+        ready = []
+        try:
+            for action in asked:
+                if self._prepare(action):
+                    ready.append(action)
+                self._under_way.add(action.pk)
+        finally:
+            # Also if the database fails meanwhile: what was begun is not begun again.
+            if loop is not None and ready:
+                loop.call_soon_threadsafe(self._enqueue, ready)
 
     def write_answers(self) -> bool:
         """Write what came of the actions onto their rows; True if anything did."""

@@ -8,7 +8,7 @@ from django.utils import timezone
 
 from chat.hub import Hub
 from chat.listing import LISTED, Listing
-from chat.models import Membership, Mention, Message, Room
+from chat.models import Membership, Mention, MentionQuerySet, Message, Room
 from chat.ticks import Tick, tick
 from monitor import presence
 
@@ -181,6 +181,19 @@ async def test_a_mention_counts_until_it_is_read(join, look, make_user):
         "mentions": 0,
     }
     assert (await look("carla.m"))[1]["lobby"]["mentions"] == 1
+
+
+async def test_of_a_text_full_of_names_the_first_are_looked_up(join, make_user):
+    for name in ("ana", "carla"):
+        await sync_to_async(make_user)(name)
+    names = [f"@n{number}" for number in range(2 * MentionQuerySet.NAMED)]
+    bruno = await join("bruno")
+
+    await bruno.say(" ".join([*names[:150], "@ana", *names[150:], "@carla"]))
+
+    await bruno.hear("message")
+    called = [m.user.username async for m in Mention.objects.select_related("user")]
+    assert called == ["ana"]
 
 
 async def test_an_edit_calls_others_and_a_deletion_nobody(join, look, make_user):

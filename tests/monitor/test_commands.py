@@ -1,3 +1,4 @@
+import asyncio
 import json
 import time
 from datetime import timedelta
@@ -6,6 +7,7 @@ import pytest
 from asgiref.sync import sync_to_async
 from django.contrib.auth import get_user_model
 from django.contrib.sessions.models import Session
+from django.db import OperationalError
 from django.urls import path
 
 from monitor.dashboard import asking
@@ -217,6 +219,34 @@ async def test_a_logout_is_done_also_if_the_connection_ends_by_itself_then(
     assert action.result == Action.Result.DONE
     assert action.detail == "the connection ended by itself"
     assert not await Session.objects.aexists()
+
+
+async def test_a_logout_is_done_although_the_database_fails_at_the_next_one(
+    open_socket, ask, user_of, headers_of, monkeypatch
+):
+    sockets, failures = [], [OperationalError("away")]
+    for name in ("ana", "bruno"):
+        headers = await headers_of(await user_of(name))
+        sockets.append(await open_socket(headers=headers))
+    await stored()
+
+    def log_out(recorder):
+        if recorder.scope["user"].get_username() == "ana":
+            return ""
+        if failures:
+            raise failures.pop()
+        return ""
+
+    monkeypatch.setattr("monitor.processes.commands._log_out", log_out)
+    asking = [
+        ask(connection, Action.Kind.LOG_OUT)
+        async for connection in Connection.objects.order_by("opened_at")
+    ]
+    actions = asyncio.gather(*asking)
+    await until(lambda: not failures)
+    await sockets[0].disconnect()  # as soon as its session has gone
+
+    assert [action.result for action in await actions] == [Action.Result.DONE] * 2
 
 
 async def test_a_connection_without_a_session_cannot_be_logged_out(open_socket, ask):
