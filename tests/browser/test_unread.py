@@ -85,6 +85,29 @@ def test_after_a_long_break_the_page_goes_on_where_one_had_stopped_reading(
     expect(bruno).not_to_have_title(COUNTED)
 
 
+def test_who_reads_older_ones_goes_on_there_after_a_long_break(both, room, crowd):
+    ana, bruno = both
+    [socket] = crowd.join(1, "ana", f"/ws/chat/{room}/")
+    for number in range(1, 51):
+        crowd.say(socket, f"old {number}")
+    expect(message(bruno, "old 50")).to_have_count(1)
+    bruno.locator("#log").evaluate("log => log.scrollTo(0, 300)")
+    expect(bruno.get_by_role("button", name="To the newest")).to_be_visible()
+    expect(message(bruno, "old 15")).to_be_in_viewport()
+
+    disconnect(bruno)
+    for number in range(1, MISSED + 1):
+        crowd.say(socket, f"message {number}")
+    expect(message(ana, f"message {MISSED}")).to_have_count(1)
+    bruno.context.set_offline(False)
+
+    button = bruno.get_by_role("button", name=f"{MISSED} new messages")
+    expect(button).to_be_visible()
+    expect(message(bruno, "old 15")).to_be_in_viewport()
+    button.click()
+    expect(message(bruno, f"message {MISSED}")).to_be_in_viewport()
+
+
 def test_what_one_says_in_another_tab_is_not_new(both, room):
     ana, bruno = both
     put_behind(bruno)

@@ -63,7 +63,10 @@ export class History {
     if (following || middle === undefined) {
       this.log.readBefore ??= this.log.readHere;
       this.log.showEnd(messages, more);
-    } else this.wanted ??= { type: "history", around: middle, stays: true };
+    } else {
+      this.log.missed(messages.at(-1)?.seq);
+      this.wanted ??= { type: "history", around: middle, stays: true };
+    }
   }
 
   show({ messages, more, newer }, asked) {

@@ -221,6 +221,14 @@ export class Log {
     this.unread += 1;
   }
 
+  /** Messages up to a number were said while nothing was heard. */
+  missed(seq = 0) {
+    if (seq <= this.latest) return;
+    if (this.unread === 0) this.divide(this.latest + 1);
+    this.unread += seq - this.latest;
+    this.latest = seq;
+  }
+
   /** What is not read begins with this message. */
   divide(seq) {
     const index = this.messages.findIndex((message) => message.seq === this.unreadFrom);
