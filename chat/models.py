@@ -29,9 +29,9 @@ PAGE = 50  # messages of one page of history
 CALL = re.compile(r"(?<![\w.+@-])@([\w.+@-]+)")
 
 
-def called_names(text, most):
-    """The first so many names that a text may call: in "@ana." that is "ana.", and also
-    "ana"."""
+def called_names(text, most=None):
+    """Names that a text may call, or the first so many of them: in "@ana." that is
+    "ana.", and also "ana"."""
     found = list(dict.fromkeys(CALL.findall(text)))[:most]
     return {*found, *(name.rstrip(".+@-") for name in found)}
 

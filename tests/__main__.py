@@ -39,6 +39,11 @@ ALIKE = [
         "monitor/test_gaps_page",
     )
 ]
+# Of those in Chromium, what staff do.
+OF_STAFF = [
+    f"tests/browser/test_{name}.py"
+    for name in ("dashboard", "operators", "recovery", "rights", "sessions", "traces")
+]
 LANES = 3  # parts at once, on two cores
 PYTEST = [sys.executable, "-m", "pytest", "-q", "--durations=5"]
 
@@ -55,13 +60,15 @@ def main():
         both = ["tests/chat", "tests/monitor"]
         others = ["tests/browser", "tests/faults", *both]
         others = [f"--ignore={path}" for path in others]
+        not_of_staff = [f"--ignore={path}" for path in OF_STAFF]
         outgrown = {"DATABASE_URL": database_url, "REDIS_URL": redis_url}
         # Each leaves a core idle for much of its time. The longest come first.
         parts = [
-            Part("Chromium", [*PYTEST, "tests/browser"]),
             Part("faults", [*PYTEST, "tests/faults"]),
+            Part("Chromium", [*PYTEST, "tests/browser", *not_of_staff]),
             Part("outgrown", [*PYTEST, *ALIKE, *both, *NEW_DATABASE], outgrown),
             Part("the others", [*PYTEST, "tests", *others]),
+            Part("Chromium for staff", [*PYTEST, *OF_STAFF]),
             Part("embedded monitor", [*PYTEST, "tests/monitor"]),
             Part("embedded chat", [*PYTEST, "tests/chat"]),
             *(Part(name, command) for name, command in LINT.items()),
