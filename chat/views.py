@@ -93,7 +93,9 @@ class RoomsView(LoginRequiredMixin, ListView):
 class DirectView(RoomsView):
     """Open the conversation with another user, and make it if there is none."""
 
-    http_method_names = ["post"]
+    def get(self, request):
+        """Lead those who logged in on the way back to the form."""
+        return redirect("rooms")
 
     def post(self, request):
         form = DirectForm(request.user, request.POST)
@@ -144,8 +146,11 @@ class RoomView(LoginRequiredMixin, DetailView):
 class RoomSettingsView(RoomView):
     """What people do with a room, as `do` says. Most of it is for those who run it."""
 
-    http_method_names = ["post"]
     FOR_ALL = ("leave",)
+
+    def get(self, request, slug):
+        """Lead those who logged in on the way back to the room."""
+        return redirect(self.get_object())
 
     def post(self, request, slug):
         self.object = room = self.get_object()

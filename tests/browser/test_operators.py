@@ -105,8 +105,15 @@ def test_a_notice_to_all_of_a_user_is_read_and_put_away(page_of, room):
 
     notice = bruno.locator("#staff-notice")
     expect(notice).to_contain_text("We restart at ten.")
-    notice.get_by_role("button", name="Got it").click()
+    expect(olga.get_by_role("status")).to_have_text("1 done")
+    olga.go_back()
+    olga.get_by_label("Reason, or the text").fill("At eleven, rather.")
+    olga.get_by_role("button", name="Do it").click()
+    for text in ("We restart at ten.", "At eleven, rather."):
+        expect(notice).to_contain_text(text)
+        notice.get_by_role("button", name="Got it").first.click()
     expect(notice).to_be_hidden()
+    expect(bruno.get_by_role("textbox", name="Message to")).to_be_focused()
     expect(bruno.get_by_role("status")).to_have_text("connected")
     expect(olga.get_by_role("status")).to_have_text("1 done")
 

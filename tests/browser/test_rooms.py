@@ -58,6 +58,18 @@ def test_a_name_that_is_no_good_is_told_in_the_dialog(made):
     expect(ana.get_by_text("Give the room a name.")).to_be_visible()
 
 
+def test_the_dialog_shows_the_room_as_it_is_by_now(made):
+    ana, _, slug = made
+    other_tab = ana.context.new_page()
+    enter(other_tab, slug)
+    dialog = settings(other_tab)
+    dialog.get_by_label("Name").fill("Greater plans")
+    dialog.get_by_role("button", name="Rename").click()
+    expect(ana.get_by_role("heading", level=1)).to_have_text("Greater plans")
+
+    expect(settings(ana).get_by_label("Name")).to_have_value("Greater plans")
+
+
 def test_an_archived_room_can_be_read_and_brought_back(made):
     ana, bruno, slug = made
     say(ana, "for later")

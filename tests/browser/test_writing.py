@@ -155,8 +155,21 @@ def test_names_are_chosen_by_arrows_in_the_middle_of_a_text(
     expect(field(bruno)).to_have_attribute("aria-activedescendant", last)
     field(bruno).press("Tab")
 
-    expect(field(bruno)).to_have_value("ask @ana  today")
-    expect(field(bruno)).to_be_focused()
+    expect(field(bruno)).to_have_value("ask @ana today")
+    field(bruno).press_sequentially("not ")
+    expect(field(bruno)).to_have_value("ask @ana not today")
+
+
+def test_a_name_that_was_taken_can_be_taken_back(both):
+    ana, _ = both
+    expect(ana.locator("#members .member")).to_have_count(2)
+    field(ana).press_sequentially("look @br")
+    field(ana).press("Enter")
+    expect(field(ana)).to_have_value("look @bruno ")
+
+    field(ana).press("Control+z")
+
+    expect(field(ana)).to_have_value("look @br")
 
 
 def test_who_only_moves_in_a_text_is_offered_no_names(both):

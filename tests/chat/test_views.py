@@ -272,3 +272,16 @@ class TestAdmin:
         assert admin_client.get(reverse("admin:chat_message_add")).status_code == 403
         message.refresh_from_db()
         assert message.text == "hola"
+
+
+@pytest.mark.parametrize(
+    ("address", "led_to"),
+    [("/direct/", "/rooms/"), ("/rooms/lobby/settings/", "/rooms/lobby/")],
+)
+def test_who_logged_in_after_sending_a_form_is_led_to_its_page(client, address, led_to):
+    sent = client.post(address, {"user": "bruno", "do": "leave"})
+    assert sent.url == f"/login/?next={address}"
+
+    client.force_login(get_user_model().objects.create_user("ana"))
+
+    assert client.get(address).url == led_to

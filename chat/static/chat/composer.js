@@ -20,8 +20,8 @@ export class Composer {
       note: form.querySelector("#suggestions-note"),
       names,
       take: (text, start, end) => {
-        this.field.setRangeText(text, start, end, "end");
-        this.update();
+        this.field.setSelectionRange(start, end);
+        document.execCommand("insertText", false, text); // nothing else can be undone
       },
     });
     this.editing = null; // {text, save, draft} while a message is edited

@@ -1,4 +1,4 @@
-// A word of staff: it stays until somebody has read it, and a later one takes its place.
+// Words of staff: each stays until somebody has read it.
 
 /** Show a notice in an element, with the time and a button that puts it away. */
 export function showNotice(element, text) {
@@ -8,7 +8,13 @@ export function showNotice(element, text) {
   const button = document.createElement("button");
   button.type = "button";
   button.textContent = gettext("Got it");
-  button.addEventListener("click", () => (element.hidden = true));
-  element.replaceChildren(words, button);
+  const notice = document.createElement("div");
+  notice.append(words, button);
+  button.addEventListener("click", () => {
+    notice.remove();
+    element.hidden = !element.hasChildNodes();
+    (element.querySelector("button") ?? document.getElementById("message")).focus();
+  });
+  element.append(notice);
   element.hidden = false;
 }

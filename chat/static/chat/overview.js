@@ -15,7 +15,12 @@ const rooms = new Rooms({
   complete: only !== undefined && archived === undefined,
 });
 const socket = new Socket("/ws/rooms/");
-const status = new Status({ pill: find("state"), notice: find("notice"), retry: () => socket.retry() });
+const status = new Status({
+  pill: find("state"),
+  notice: find("notice"),
+  retry: () => socket.retry(),
+  next: gettext("Trying again %s."),
+});
 
 socket.addEventListener("frame", ({ detail }) => {
   if (detail.type === "rooms") rooms.take(detail);

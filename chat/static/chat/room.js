@@ -57,7 +57,12 @@ const search = new Search(find("search"), find("search-button"), {
 });
 const members = new Members(find("members-side"), { user, count: find("member-count") });
 const facts = new Facts(find("my-connection"), () => socket.send({ type: "whoami" }));
-const status = new Status({ pill: find("state"), notice: find("notice"), retry: () => socket.retry() });
+const status = new Status({
+  pill: find("state"),
+  notice: find("notice"),
+  retry: () => socket.retry(),
+  next: gettext("Trying again %s; what you write meanwhile sends itself."),
+});
 new Activity(() => socket.send({ type: "active" }));
 const typing = new Typing(find("typing"), () => socket.send({ type: "typing" }));
 const outbox = new Outbox({

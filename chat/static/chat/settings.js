@@ -14,11 +14,26 @@ export function showRoom(kind, { name, archived }, composer) {
   composer.name(name);
 }
 
+/** Put the dialog up to date: others may have changed the room since the page came. */
+async function refresh(dialog) {
+  try {
+    const response = await fetch(`/rooms/${find("room").dataset.slug}/`);
+    const page = new DOMParser().parseFromString(await response.text(), "text/html");
+    const news = page.getElementById("settings");
+    if (news) dialog.replaceChildren(...news.childNodes);
+  } catch {
+    // Without a connection it shows what it knows; nothing in it could be sent.
+  }
+}
+
 /** Let the button open the dialog. */
 export function setUpSettings() {
   const dialog = find("settings");
   if (!dialog) return;
-  find("room-settings").addEventListener("click", () => dialog.showModal());
+  find("room-settings").addEventListener("click", async () => {
+    await refresh(dialog);
+    if (!dialog.open) dialog.showModal();
+  });
   if (!("open" in dialog.dataset)) return;
   dialog.showModal(); // something in it was wrong, or goes on
   (dialog.querySelector(".row:has(+ .error) input") ?? dialog.querySelector("[name=user]"))?.focus();

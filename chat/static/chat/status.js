@@ -13,7 +13,9 @@ const STATES = {
 };
 
 export class Status {
-  constructor({ pill, notice, retry }) {
+  /** `next`: what happens without a connection, with a place for when. */
+  constructor({ pill, notice, retry, next }) {
+    this.next = next;
     this.pill = pill;
     this.notice = notice;
     this.retry = retry; // () => void
@@ -35,8 +37,7 @@ export class Status {
   showOffline(retryAt, reason = gettext("Connection lost.")) {
     const text = document.createElement("span");
     this.sayWhen = (when) => {
-      const next = gettext("Trying again %s; what you write meanwhile sends itself.");
-      text.textContent = `${reason} ${interpolate(next, [when])}`;
+      text.textContent = `${reason} ${interpolate(this.next, [when])}`;
     };
     const tick = () => {
       const seconds = Math.max(0, Math.ceil((retryAt - Date.now()) / 1000));

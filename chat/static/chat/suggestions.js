@@ -101,8 +101,10 @@ export class Suggestions {
 
   choose(option) {
     const { start, end } = this.call;
+    const isFollowed = this.field.value[end] === " ";
+    this.take(`@${option.dataset.name}${isFollowed ? "" : " "}`, start, end);
+    if (isFollowed) this.field.selectionStart += 1;
     this.hide();
-    this.take(`@${option.dataset.name} `, start, end);
   }
 
   mark(number) {
