@@ -44,7 +44,7 @@ OF_STAFF = [
     f"tests/browser/test_{name}.py"
     for name in ("dashboard", "operators", "recovery", "rights", "sessions", "traces")
 ]
-LANES = 4  # parts at once, on two cores
+LANES = 3  # parts at once, on two cores
 PYTEST = [sys.executable, "-m", "pytest", "-q", "--durations=5"]
 
 
