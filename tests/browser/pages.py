@@ -6,6 +6,10 @@ import time
 from playwright.sync_api import expect
 
 DASHBOARD = "/admin/monitor/live/"
+# How far somebody has read in a room: `server.rows(READ, slug, username)`.
+READ = """SELECT read_seq FROM chat_membership place
+    JOIN chat_room room ON room.id = room_id JOIN auth_user who ON who.id = user_id
+    WHERE room.slug = ? AND who.username = ?"""
 
 # The chat ----------------------------------------------------------------------------
 

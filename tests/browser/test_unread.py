@@ -5,12 +5,9 @@ import re
 import pytest
 from playwright.sync_api import expect
 
-from .pages import enter, eventually, message, say
+from .pages import READ, enter, eventually, message, say
 
 COUNTED = re.compile(r"^\(\d+\) ")
-READ = """SELECT read_seq FROM chat_membership place
-    JOIN chat_room room ON room.id = room_id JOIN auth_user who ON who.id = user_id
-    WHERE room.slug = ? AND who.username = ?"""
 MISSED = 520  # messages; of more than 500 a page does not ask for each
 
 

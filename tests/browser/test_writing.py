@@ -3,14 +3,10 @@
 import pytest
 from playwright.sync_api import expect
 
-from .pages import enter, eventually, message, say
+from .pages import READ, enter, eventually, message, say
 
 FORBIDDEN = """for (const name of ["sessionStorage", "localStorage"])
   Object.defineProperty(window, name, { get() { throw new DOMException("no"); } });"""
-
-PLACE = """SELECT read_seq FROM chat_membership place
-    JOIN chat_room room ON room.id = room_id JOIN auth_user who ON who.id = user_id
-    WHERE room.slug = ? AND who.username = ?"""
 
 
 def field(page):
@@ -138,7 +134,7 @@ def test_names_are_chosen_by_arrows_in_the_middle_of_a_text(
 ):
     ana, bruno = both
     say(ana, "who reads this belongs to the room")
-    assert eventually(lambda: server.rows(PLACE, room, "ana"))
+    assert eventually(lambda: server.rows(READ, room, "ana"))
     enter(page_of("olga"), room)
     enter(ana, "lobby")
     expect(bruno.locator("#away .member")).to_have_count(1)

@@ -11,6 +11,7 @@ from django.contrib.sessions.models import Session
 from django.urls import path
 from django.utils import timezone
 
+from monitor.dashboard.consumers import DashboardConsumer
 from monitor.dashboard.routing import websocket_urlpatterns
 from monitor.models import Action, Connection, Event, Gap, Process, Trace
 from monitor.processes.commands import announce
@@ -201,6 +202,13 @@ async def test_watching_changes_nothing(dashboard, settings):
 
     assert [[row async for row in table.all()] for table in rows] == before
     assert (await only_connection()).messages_out == 0
+
+
+def test_a_dashboard_that_comes_back_by_itself_is_told_to_reload_nothing():
+    farewell = DashboardConsumer.monitor_farewell(4012, "The server restarts.", {})
+
+    assert "The server restarts." in farewell
+    assert "Reload" not in farewell
 
 
 async def test_a_dashboard_that_staff_disconnect_is_told_why(dashboard):

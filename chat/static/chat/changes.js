@@ -49,7 +49,7 @@ export class Changes {
     this.tell(seq, "");
   }
 
-  /** An answer came. Whether another change is wanted meanwhile, which is asked for now. */
+  /** An answer came: whether it is to a change that another one has replaced, which is sent then. */
   isOutdated(seq) {
     const sent = this.underWay.get(seq);
     const wanted = this.wanted.get(seq);
